@@ -1,0 +1,104 @@
+# `make` alone prints the targets. Each sets up what it needs, from nothing, in $(VENV).
+#
+#   make test PYTHON=python3.12 VENV=.venv-3.12     another interpreter, beside the first
+#   CC=false make demo                              as on a machine without a C compiler
+#   DISTCHAN_REQUIRE_EXTENSIONS=1 make test         extensions that do not compile are an error
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench dist clean FORCE
+
+help:  ## Print this text
+	@echo "Targets (variables: PYTHON=$(PYTHON), VENV=$(VENV)):"
+	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' $(MAKEFILE_LIST) | \
+		while read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+
+demo: $(VENV)/installed  ## Run the word-count example: one server, several workers
+	@$(BIN)/python examples/wordcount/demo.py
+
+# The whole suite once per backend. A suite that silently ran on one backend only, though
+# a compiler works here, would prove too little: that is an error.
+test: $(VENV)/installed  ## Run the test suite, on the compiled backend and on the Python one
+	@if test "`$(BACKEND)`" = cython; then \
+		echo "== tests: cython backend" && $(BIN)/python -m pytest && \
+		echo "== tests: python backend" && DISTCHAN_NO_EXTENSIONS=1 $(BIN)/python -m pytest; \
+	elif $(NO_COMPILER); then \
+		echo "== tests: python backend" && $(BIN)/python -m pytest; \
+	else \
+		echo "make: a C compiler works here, but $(VENV) has no compiled backend;" \
+			"see why with: DISTCHAN_REQUIRE_EXTENSIONS=1 $(BIN)/pip install -v -e ." >&2; \
+		rm -f $(VENV)/installed; exit 1; \
+	fi
+
+check: test lint  ## test, then formatting, lint and static types
+
+.PHONY: lint
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+
+format: $(VENV)/installed  ## Format the sources and apply the safe lint fixes
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed  ## Run the benchmarks
+	$(BIN)/python -m pytest bench/
+
+dist: $(VENV)/installed  ## Build the sdist, and from it the wheel, into dist/
+	$(BIN)/python -m build
+
+clean:  ## Remove environments, builds and caches
+	rm -rf .venv .venv-* "$(VENV)" build dist wheelhouse *.egg-info .benchmarks .coverage* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	rm -f distchan/*.so distchan/*.pyd distchan/*.c
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- Setting up -------------------------------------------------------------------------------
+
+BACKEND = $(BIN)/python -c 'import distchan; print(distchan.BACKEND)'
+PIP = $(BIN)/python -m pip -qq --disable-pip-version-check
+
+# Installed for good, instead of into a fresh place at each build: an edited .pyx is ready sooner.
+BUILD_REQUIREMENTS = import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+
+# True if the user asked for no extensions, or nothing here compiles a file that needs Python.h.
+NO_COMPILER = { case "$$DISTCHAN_NO_EXTENSIONS" in ''|0) false;; esac; } || ! \
+	$(BIN)/python -c 'import os, shlex, subprocess, sys, sysconfig as s; sys.exit(subprocess.run( \
+		shlex.split(os.environ.get("CC") or s.get_config_var("CC")) + ["-I", s.get_path("include"), \
+		"-x", "c", "-fsyntax-only", "-"], input=b"\43include <Python.h>\n").returncode)' \
+	2>/dev/null
+
+# Knows which interpreter the environment was made with, and makes it anew for another one.
+$(VENV)/python: FORCE
+	@now=`$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
+		print(sys.base_prefix, sys.version.split()[0])' 2>/dev/null` || { \
+		echo "make: $(PYTHON) is no Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; \
+		exit 1; }; \
+	if test "$$now" != "`cat $@ 2>/dev/null`"; then \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "make: $(PYTHON) lacks the venv module (Debian, Ubuntu: apt install python3-venv)" >&2; \
+		exit 1; }; \
+		$(PYTHON) -m venv --clear $(VENV) && echo "$$now" > $@; \
+	fi
+
+# Changes when the environment asks for another kind of build.
+$(VENV)/build-settings: $(VENV)/python FORCE
+	@now="CC=$$CC CFLAGS=$$CFLAGS `env | grep -E '^DISTCHAN_(NO|REQUIRE|TRACE|SANITIZE)' | sort | tr '\n' ' '`"; \
+	test "$$now" = "`cat $@ 2>/dev/null`" || echo "$$now" > $@
+
+$(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py $(wildcard distchan/*.pyx distchan/*.pxd)
+	@echo "distchan: installing into $(VENV) (a minute the first time)"
+	@$(BIN)/python -c '$(BUILD_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
+	@$(PIP) install --no-build-isolation -e '.[dev]'
+	@backend=`$(BACKEND)` && case "$$backend$$DISTCHAN_NO_EXTENSIONS" in \
+		python|python0) echo "distchan: no C compiler worked; running on the pure-Python backend";; \
+		*) echo "distchan: backend $$backend";; esac
+	@touch $@

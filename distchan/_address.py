@@ -1,0 +1,117 @@
+"""Addresses as users write them: ``"host:port"``, ``"[::1]:port"``, ``"unix:PATH"``."""
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+from distchan.errors import AddressInUse
+
+__all__ = ["TcpAddress", "UnixAddress", "listen", "parse", "spell"]
+
+_BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    path: str
+
+
+def parse(address: str) -> TcpAddress | UnixAddress:
+    """Raises ValueError, or TypeError for something that is no str."""
+    if not isinstance(address, str):
+        raise TypeError(f'an address is a str like "localhost:5678", not {address!r}')
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:")
+        if not path:
+            raise ValueError('an address like "unix:PATH" needs a path')
+        return UnixAddress(path)
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f'an IPv6 address needs brackets, as in "[::1]:5678", got {address!r}')
+    if not (colon and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f'an address is "host:port" or "unix:PATH", got {address!r}')
+    return TcpAddress(host, int(port))
+
+
+def spell(name: Any) -> str:
+    """What getsockname() and getpeername() return, as an address."""
+    if isinstance(name, tuple):
+        host, port = name[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    return f"unix:{name}" if name else "unix:"  # a client's end of a Unix socket has no name
+
+
+async def listen(address: TcpAddress | UnixAddress) -> socket.socket:
+    """A listening socket. Raises AddressInUse, or OSError if the address cannot be bound."""
+    if isinstance(address, UnixAddress):
+        return _listen_unix(address.path)
+    loop = asyncio.get_running_loop()
+    # An empty host is every address of the machine, as in Go.
+    found = await loop.getaddrinfo(
+        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, bound = min(found, key=lambda info: info[0] != socket.AF_INET)
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return _bind(sock, bound, spell(bound))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _listen_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            return _bind(sock, path, f"unix:{path}")
+        except AddressInUse:
+            if not _is_stale(path):
+                raise
+        os.unlink(path)
+        return _bind(sock, path, f"unix:{path}")
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _bind(sock: socket.socket, name: Any, address: str) -> socket.socket:
+    try:
+        sock.bind(name)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+        raise AddressInUse(errno.EADDRINUSE, f"{address} is in use by another program") from error
+    sock.setblocking(False)
+    return sock
+
+
+def _is_stale(path: str) -> bool:
+    """Whether the path is a socket that a server which has died left behind."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False

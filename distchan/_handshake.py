@@ -1,0 +1,113 @@
+"""What the two ends tell each other first, and whether they fit together.
+
+The client speaks first; the server judges, and answers with its own HELLO or with a refusal in
+words. Whatever one end alone can judge (its transforms cannot undo the other's probe, its limits)
+it judges for itself.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from distchan._shapes import Shape, compatible
+from distchan._wire import VERSION
+from distchan.errors import HandshakeError, ProtocolError, TypeMismatch
+from distchan.transforms import Transform, check_probe
+
+__all__ = ["Hello", "check_as_client", "check_as_server"]
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a HELLO frame: a msgpack map with these keys. Unknown keys are ignored."""
+
+    version: int = VERSION
+    codec: str
+    """The codec's name."""
+    sends: Shape | None
+    """The type of the outgoing channel's items; None: there is no such channel."""
+    receives: Shape | None
+    """The same of the incoming channel."""
+    probe: bytes
+    """The fixed bytes of transforms.PROBE, put through the sender's transforms."""
+    max_frame_size: int
+    """The largest payload of an item. The client adopts the server's value."""
+    prefetch: int
+    """How many data frames, not yet taken by a receiver, this end accepts at first."""
+    prefetch_bytes: int
+    """The same in bytes of payload; the frame that crosses the limit is still accepted."""
+
+    def pack(self) -> bytes:
+        return _encoder.encode(self)
+
+    @staticmethod
+    def unpack(body: bytes) -> "Hello":
+        """Raises ProtocolError, also for figures that make no sense."""
+        try:
+            hello = _decoder.decode(body)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ProtocolError(f"the HELLO frame does not decode: {error}") from error
+        if min(hello.max_frame_size, hello.prefetch, hello.prefetch_bytes) < 1:
+            raise ProtocolError("the HELLO frame has limits below 1")
+        return hello
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Hello)
+
+
+def check_as_server(server: Hello, client: Hello, transforms: Sequence[Transform]) -> None:
+    """Raise HandshakeError or TypeMismatch, in words for the client's user, if they do not fit."""
+    if client.version != server.version:
+        raise HandshakeError(
+            f"this server speaks version {server.version} of the protocol, "
+            f"the client version {client.version}"
+        )
+    if client.codec != server.codec:
+        raise HandshakeError(
+            f"this server's codec is {server.codec!r}, the client's is {client.codec!r}"
+        )
+    if client.sends is not None:
+        if server.receives is None:
+            raise HandshakeError(
+                "this server takes no results (it has no incoming channel), "
+                "but the client has an outgoing channel"
+            )
+        if not _fit(client.sends, server.receives):
+            raise TypeMismatch(
+                f"this server expects {server.receives.name}, the client sends {client.sends.name}"
+            )
+    if client.receives is not None:
+        if server.sends is None:
+            raise HandshakeError(
+                "this server deals no items (it has no outgoing channel), "
+                "but the client has an incoming channel"
+            )
+        if not _fit(server.sends, client.receives):
+            raise TypeMismatch(
+                f"this server sends {server.sends.name}, the client expects {client.receives.name}"
+            )
+    _check_transforms(client, transforms)
+
+
+def check_as_client(client: Hello, server: Hello, transforms: Sequence[Transform]) -> None:
+    """Raise HandshakeError for what only the client can know."""
+    _check_transforms(server, transforms)
+    if server.max_frame_size > client.max_frame_size:
+        raise HandshakeError(
+            f"this server's max_frame_size is {server.max_frame_size} bytes, "
+            f"the client's only {client.max_frame_size}"
+        )
+
+
+def _fit(sender: Shape, receiver: Shape) -> bool:
+    try:
+        return compatible(sender, receiver)
+    except ValueError as error:
+        raise ProtocolError(f"the HELLO frame describes no type: {error}") from error
+
+
+def _check_transforms(peer: Hello, transforms: Sequence[Transform]) -> None:
+    if not check_probe(transforms, peer.probe):
+        raise HandshakeError(
+            "the transforms of server and client differ (others, another order or another key)"
+        )

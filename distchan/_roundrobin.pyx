@@ -1,0 +1,86 @@
+# cython: language_level=3
+"""Whose turn it is: the compiled twin of ``_roundrobin_py.py``, whose plan it follows."""
+
+from types import GenericAlias
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from libc.string cimport memchr
+
+__all__ = ["Ring"]
+
+
+cdef class Ring:
+    """Members in joining order, some of them ready; ``select()`` deals out turns among those."""
+
+    cdef list _members  # by slot; None in a hole
+    cdef bytearray _ready  # by slot; 1 or 0
+    cdef dict _slots  # in joining order, too
+    cdef Py_ssize_t _cursor  # the slot after the one selected last
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    # __cinit__, for no method may ever meet an object whose fields are None.
+    def __cinit__(self):
+        self._members = []
+        self._ready = bytearray()
+        self._slots = {}
+        self._cursor = 0
+
+    def __len__(self):
+        return len(self._slots)
+
+    def __contains__(self, member):
+        return member in self._slots
+
+    def __iter__(self):
+        """Iterate in joining order over the members of this moment."""
+        return iter(list(self._slots))
+
+    @property
+    def any_ready(self):
+        """Whether ``select()`` would return a member."""
+        return self._find(0, PyByteArray_GET_SIZE(self._ready)) >= 0
+
+    def join(self, member, bint ready=False):
+        """Put a member at the end of the order; its turn comes when the rotation gets there."""
+        if member in self._slots:
+            raise ValueError(f"{member!r} is a member already")
+        self._slots[member] = len(self._members)
+        self._members.append(member)
+        self._ready.append(1 if ready else 0)
+
+    def leave(self, member):
+        """Remove a member; the turns of the others are not disturbed."""
+        slot = self._slots.pop(member)
+        self._members[slot] = None
+        self._ready[slot] = 0
+        # Only then: one pass over all slots for as many departures.
+        if len(self._members) > 2 * len(self._slots):
+            self._close_holes()
+
+    def mark(self, member, bint ready):
+        """Say whether a member is ready; it keeps its place in the order."""
+        self._ready[self._slots[member]] = 1 if ready else 0
+
+    def select(self):
+        """Return the first ready member after the one selected last, None if none is ready."""
+        cdef Py_ssize_t slot = self._find(self._cursor, PyByteArray_GET_SIZE(self._ready))
+        if slot < 0:
+            slot = self._find(0, self._cursor)
+            if slot < 0:
+                return None
+        self._cursor = slot + 1
+        return self._members[slot]
+
+    cdef Py_ssize_t _find(self, Py_ssize_t start, Py_ssize_t stop) noexcept:
+        cdef const char* ready = PyByteArray_AS_STRING(self._ready)
+        cdef const char* found = <const char*>memchr(ready + start, 1, stop - start)
+        return -1 if found == NULL else found - ready
+
+    cdef int _close_holes(self) except -1:
+        taken = self._slots.values()
+        self._cursor = sum([slot < self._cursor for slot in taken])
+        self._ready = bytearray([self._ready[slot] for slot in taken])
+        self._members = list(self._slots)
+        self._slots = {member: slot for slot, member in enumerate(self._slots)}
+        return 0

@@ -1,0 +1,706 @@
+"""Channels and select.
+
+How it works. Items that have been sent and not yet received are in ``_buffer`` (or, if they came
+from the network, in the inlet). Whoever cannot go on stands in a queue and is woken when its turn
+comes; being woken reserves something, but moves nothing:
+
+* a woken *receiver* has one of the available items reserved (``_woken`` counts them), and takes it
+  itself when it runs again;
+* a woken *sender* has a place reserved (it stands in ``_granted``), and puts its item there itself
+  when it runs again; if the receiver for whom it was woken has gone meanwhile, it steps back to
+  where it stood.
+
+So an item is in exactly one place at every moment, and a task that is cancelled between being
+woken and running again has nothing in its hands: its reservation passes on to the next in line.
+The price is that a send which had to wait completes one turn of the loop later.
+"""
+
+import asyncio
+import operator
+import random
+import types
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
+
+from distchan._ports import Inlet, Outlet
+from distchan._typecheck import runtime_types, type_name
+from distchan.errors import ChannelClosed, ChannelInUse, DistchanError, EndOfChannel, WouldBlock
+
+__all__ = ["Channel", "ChannelStatistics", "select"]
+
+T = TypeVar("T")
+
+# So many operations of one channel in a row may succeed without suspending their task; then the
+# loop gets a turn: other tasks run, and what has been encoded is flushed. Twice as many gained 2 %.
+_STREAK_LIMIT: Final = 256
+
+#: What is queued: an item and, on a channel bound to the network, its encoded form.
+_Entry: TypeAlias = tuple[Any, bytes | None]
+
+
+class _Empty:
+    """The type of _EMPTY, which says "nothing there" where None may be an item."""
+
+
+_EMPTY: Final = _Empty()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """A snapshot of one channel, see :meth:`Channel.statistics`."""
+
+    capacity: int
+    """As given to the channel."""
+    buffered: int
+    """Items that can be received without waiting for a sender."""
+    waiting_senders: int
+    waiting_receivers: int
+    sent: int
+    """Items sent by tasks of this process since the channel was made."""
+    received: int
+    """Items received by tasks of this process."""
+    closed: bool
+
+
+class _Waiter:
+    """One suspended send, receive or select, standing in the queue of each of its channels."""
+
+    __slots__ = ("channel", "future", "sent")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None]
+        #: The channel that woke it with a reservation; None if it was closed instead.
+        self.channel: Channel[Any] | None
+        #: Whether a receive_nowait took the item straight from its hands.
+        self.sent = False
+        self.renew()
+
+    def renew(self) -> None:
+        self.future = asyncio.get_running_loop().create_future()
+        self.channel = None
+
+    def wake(self, channel: "Channel[Any] | None") -> bool:
+        """Wake it, unless it has been woken or cancelled already."""
+        if self.future.done():
+            return False
+        self.channel = channel
+        self.future.set_result(None)
+        return True
+
+
+class Channel(Generic[T]):
+    """A typed first-in-first-out channel between tasks, like Go's ``chan``.
+
+    Any number of tasks may send and receive; those that wait are served first come, first served.
+    Cancelling a waiting call loses and doubles nothing. ``None`` is an ordinary item.
+
+    item_type: what the channel carries. ``send`` checks the outermost type; a Server or Client
+        encodes and decodes against the whole of it. ``Any`` (the default) takes everything.
+    capacity: how many items it holds for receivers that have not come yet. With 0, the default,
+        ``send`` waits until a receiver takes the item.
+
+    A channel belongs to the event loop in which it is first awaited. Every method raises
+    RuntimeError when called from another loop or thread.
+
+    Raises TypeError or ValueError for a capacity that is not a whole number of at least 0.
+    """
+
+    @overload
+    def __init__(self, item_type: type[T], capacity: int = 0) -> None: ...
+    @overload
+    def __init__(self: "Channel[Any]", item_type: object = Any, capacity: int = 0) -> None: ...
+    def __init__(self, item_type: object = Any, capacity: int = 0) -> None:
+        self._capacity = operator.index(capacity)
+        if capacity < 0:
+            raise ValueError(f"capacity must be at least 0, not {capacity}")
+        self._item_type: Any = item_type
+        self._accepts = runtime_types(item_type)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._streak = 0
+
+        self._buffer: deque[_Entry] = deque()
+        self._receivers: OrderedDict[_Waiter, None] = OrderedDict()
+        self._woken = 0
+        self._senders: OrderedDict[_Waiter, _Entry] = OrderedDict()
+        self._granted: OrderedDict[_Waiter, _Entry] = OrderedDict()
+
+        self._outlet: Outlet | None = None
+        #: How many waiting receivers came before the outlet's present turn.
+        self._before_outlet = 0
+        self._inlet: Inlet | None = None
+        self._inlet_turn = False
+
+        self._closed = False
+        self._finished = False
+        #: What receivers get in place of EndOfChannel.
+        self._end: BaseException | None = None
+        #: What senders get in place of ChannelClosed.
+        self._failure: DistchanError | None = None
+
+        self._sent = 0
+        self._received = 0
+
+    # -- what it is -------------------------------------------------------------------------------
+
+    @property
+    def item_type(self) -> Any:
+        """The type given when the channel was made."""
+        return self._item_type
+
+    @property
+    def capacity(self) -> int:
+        """How many items the channel holds for receivers that have not come yet."""
+        return self._capacity
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() has been called. Items sent before may still be there."""
+        return self._closed
+
+    def __len__(self) -> int:
+        """How many items can be received without waiting for a sender.
+
+        On a channel that a Server or Client delivers into, this counts what has arrived from the
+        network, and may exceed the capacity.
+        """
+        return self._available()
+
+    def __bool__(self) -> bool:
+        """True: an empty channel is a channel."""
+        return True
+
+    def statistics(self) -> ChannelStatistics:
+        """A snapshot of the channel's queues and counters."""
+        return ChannelStatistics(
+            capacity=self._capacity,
+            buffered=self._available(),
+            waiting_senders=len(self._senders) + len(self._granted),
+            waiting_receivers=len(self._receivers) + self._woken,
+            sent=self._sent,
+            received=self._received,
+            closed=self._closed,
+        )
+
+    def __repr__(self) -> str:
+        state = " closed" if self._closed else ""
+        return (
+            f"<Channel[{type_name(self._item_type)}] {len(self)} of {self._capacity} buffered"
+            f"{state} at {id(self):#x}>"
+        )
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    async def send(self, item: T) -> None:
+        """Send one item; wait until a receiver takes it or a place in the buffer is free.
+
+        On a channel bound to a Server or Client it returns as soon as that one owns the encoded
+        item, which proves nothing about the other end; the item may be changed afterwards.
+
+        Raises ChannelClosed if the channel is closed, before or while waiting; TypeError if the
+        item is plainly not of the channel's type; on a bound channel EncodeError or FrameTooLarge;
+        ConnectionLost once a Client has given up. The item has not been sent then.
+        """
+        if asyncio._get_running_loop() is not self._loop:
+            self._adopt_loop()
+        if self._streak >= _STREAK_LIMIT:
+            await self._breathe()
+        self._streak += 1
+        entry = self._admit(item)
+        if not self._try_send(entry):
+            await self._wait_send(entry)
+        self._sent += 1
+
+    def send_nowait(self, item: T) -> None:
+        """Send one item if that is possible without waiting, else raise WouldBlock.
+
+        Other errors as for send().
+        """
+        self._check_loop()
+        entry = self._admit(item)
+        if not self._try_send(entry):
+            raise WouldBlock("no receiver waits and the buffer is full")
+        self._sent += 1
+
+    async def send_many(self, items: Iterable[T]) -> None:
+        """Send the items in order, suspending only when one of them has to wait.
+
+        If it is interrupted (by cancellation or an error of send()), the items before the one that
+        it was at have been sent, that one and the rest have not.
+        """
+        if asyncio._get_running_loop() is not self._loop:
+            self._adopt_loop()
+        for item in items:
+            if self._streak >= _STREAK_LIMIT:
+                await self._breathe()
+            self._streak += 1
+            entry = self._admit(item)
+            if not self._try_send(entry):
+                await self._wait_send(entry)
+            self._sent += 1
+
+    def _admit(self, item: T) -> _Entry:
+        """Check the item and, on a bound channel, encode it: errors belong to the sender."""
+        if self._closed:
+            raise self._closed_error()
+        if self._accepts is not None and not isinstance(item, self._accepts):
+            raise TypeError(
+                f"this channel carries {type_name(self._item_type)}, not {type(item).__name__}"
+            )
+        return item, None if self._outlet is None else self._outlet.encode(item)
+
+    def _closed_error(self) -> DistchanError:
+        if self._failure is not None:
+            return self._failure.with_traceback(None)
+        error = ChannelClosed("send on a closed channel", self)
+        error.__cause__ = self._end
+        return error
+
+    def _try_send(self, entry: _Entry) -> bool:
+        if self._senders or self._granted:
+            return False  # they were here first
+        return self._commit(entry)
+
+    def _commit(self, entry: _Entry) -> bool:
+        """Pass an entry to whoever is next in line for it, or into the buffer if there is room."""
+        outlet = self._outlet
+        if outlet is not None and outlet.live and self._is_outlets_turn():
+            self._put(outlet, entry)
+            return True
+        if self._wake_receiver() or len(self._buffer) - self._woken < self._capacity:
+            self._buffer.append(entry)
+            return True
+        if outlet is not None and outlet.live:
+            self._put(outlet, entry)  # the receivers before it had all gone
+            return True
+        return False
+
+    def _is_outlets_turn(self) -> bool:
+        return self._before_outlet <= 0 or not self._receivers
+
+    def _put(self, outlet: Outlet, entry: _Entry) -> None:
+        payload = entry[1]
+        assert payload is not None, "everything in a bound channel is encoded"
+        self._before_outlet = len(self._receivers)
+        outlet.put(payload)
+
+    def _wake_receiver(self) -> bool:
+        """Reserve an available item, or one that comes at once, for the first waiting receiver."""
+        while self._receivers:
+            waiter, _ = self._receivers.popitem(last=False)
+            self._before_outlet -= 1
+            if waiter.wake(self):
+                self._woken += 1
+                return True
+        return False
+
+    async def _wait_send(self, entry: _Entry) -> None:
+        waiter = _Waiter()
+        self._senders[waiter] = entry
+        self._streak = 0
+        try:
+            while True:
+                await waiter.future
+                if waiter.sent:
+                    return
+                if self._closed:
+                    raise self._closed_error()
+                if self._commit_granted(waiter):
+                    return
+        except BaseException:
+            self._forget_sender(waiter)
+            raise
+
+    def _commit_granted(self, waiter: _Waiter) -> bool:
+        """Put the item of a sender that has been woken, if there still is a place for it."""
+        entry = self._granted.get(waiter)
+        if entry is None:
+            return False  # it has stepped back together with another one
+        if self._commit(entry):
+            del self._granted[waiter]
+            return True
+        # Those who were woken after it have no place either. All keep their order.
+        while self._granted:
+            other, entry = self._granted.popitem()
+            other.renew()
+            self._senders[other] = entry
+            self._senders.move_to_end(other, last=False)
+        return False
+
+    def _forget_sender(self, waiter: _Waiter) -> None:
+        self._senders.pop(waiter, None)
+        if self._granted.pop(waiter, None) is not None:
+            self._grant()
+
+    def _grant(self) -> None:
+        """Wake as many waiting senders as there are places."""
+        if not self._senders:
+            return
+        places = self._capacity - len(self._buffer) + self._woken
+        places += len(self._receivers) - len(self._granted)
+        if self._outlet is not None:
+            places += self._outlet.room()
+        while places > 0 and self._senders:
+            waiter, entry = self._senders.popitem(last=False)
+            if waiter.wake(self):
+                self._granted[waiter] = entry
+                places -= 1
+
+    # -- receiving --------------------------------------------------------------------------------
+
+    async def receive(self) -> T:
+        """Receive the next item; wait until there is one.
+
+        Raises EndOfChannel once the channel is closed and drained, or the error with which it was
+        closed: RemoteError if the other end of the network closed it with an error, ConnectionLost
+        if the connection to it was lost.
+        """
+        if asyncio._get_running_loop() is not self._loop:
+            self._adopt_loop()
+        if self._streak >= _STREAK_LIMIT:
+            await self._breathe()
+        self._streak += 1
+        if self._available() > 0:
+            return self._take()
+        return await self._wait_receive()
+
+    def receive_nowait(self) -> T:
+        """Receive the next item if that is possible without waiting, else raise WouldBlock.
+
+        It takes the item of a waiting ``send`` straight from its hands: should that send be
+        cancelled in the very turn of the loop in which this happens, it raises CancelledError
+        although its item has been received.
+
+        Raises EndOfChannel as receive() does.
+        """
+        self._check_loop()
+        if self._receivable_now():
+            return self._take_now()
+        raise WouldBlock("nothing to receive")
+
+    async def receive_many(self, limit: int) -> list[T]:
+        """Receive at least one and at most ``limit`` items: those that are there.
+
+        Waits for the first one only. Raises as receive() does, and ValueError for a limit < 1.
+        """
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit}")
+        first = await self.receive()
+        more = min(limit - 1, self._available())
+        return [first, *(self._take() for _ in range(more))]
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Receive until the channel is closed and drained."""
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self.receive()
+        except EndOfChannel:
+            raise StopAsyncIteration from None
+
+    def _available(self) -> int:
+        """Items that are there and not reserved for a woken receiver."""
+        inlet = self._inlet
+        return len(self._buffer) - self._woken + (0 if inlet is None else len(inlet))
+
+    def _take(self) -> T:
+        """Take an item that is available, or reserved for the caller."""
+        item, _ = self._pop()
+        self._received += 1
+        if self._senders:
+            self._grant()
+        if self._closed:
+            self._finish_if_drained()
+        return cast(T, item)
+
+    def _pop(self) -> _Entry:
+        """The oldest entry; buffer and inlet take turns, so that none of them starves."""
+        inlet = self._inlet
+        if inlet is None or not inlet or (self._buffer and not self._inlet_turn):
+            self._inlet_turn = True
+            return self._buffer.popleft()
+        self._inlet_turn = False
+        return inlet.take(), None
+
+    def _receivable_now(self) -> bool:
+        """Whether _take_now() would find an item. Raises the end of the channel."""
+        if self._available() > 0:
+            return True
+        if self._closed:
+            raise self._end_error()
+        return any(not waiter.future.cancelled() for waiter in (*self._granted, *self._senders))
+
+    def _take_now(self) -> T:
+        """Take what is available or, for want of that, the item of a waiting sender."""
+        if self._available() > 0:
+            return self._take()
+        while True:
+            queue = self._granted or self._senders
+            waiter, entry = queue.popitem(last=False)
+            if not waiter.future.cancelled():
+                break
+        waiter.wake(self)
+        waiter.sent = True
+        self._received += 1
+        return cast(T, entry[0])
+
+    async def _wait_receive(self) -> T:
+        if self._closed and self._drained():
+            raise self._end_error()
+        waiter = _Waiter()
+        self._receivers[waiter] = None
+        self._grant()
+        self._streak = 0
+        try:
+            await waiter.future
+        except BaseException:
+            self._forget_receiver(waiter)
+            raise
+        return self._take_reserved(waiter)
+
+    def _take_reserved(self, waiter: _Waiter) -> T:
+        if waiter.channel is None:
+            raise self._end_error()
+        self._woken -= 1
+        return self._take()
+
+    def _forget_receiver(self, waiter: _Waiter) -> None:
+        self._receivers.pop(waiter, None)
+        if waiter.channel is self:
+            self._woken -= 1
+            self._serve()
+
+    def _end_error(self) -> BaseException:
+        if self._end is not None:
+            return self._end.with_traceback(None)
+        return EndOfChannel("the channel is closed and drained", self)
+
+    # -- closing ----------------------------------------------------------------------------------
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Say that nothing more will be sent. Idempotent; the first call counts.
+
+        Waiting senders get ChannelClosed, their items are not sent. What is buffered is still
+        received; then receivers get EndOfChannel, or ``error`` if one is given.
+        """
+        self._check_loop()
+        self._close(error, None)
+
+    def _fail(self, error: DistchanError) -> None:
+        """Close on account of the network: senders and receivers both get the error."""
+        self._close(error, error)
+
+    def _close(self, end: BaseException | None, failure: DistchanError | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._end = end
+        self._failure = failure
+        for waiter in self._senders:
+            waiter.wake(None)
+        self._senders.clear()
+        self._granted.clear()  # they are awake, and will see that it is closed
+        self._finish_if_drained()
+
+    def _drained(self) -> bool:
+        return not self._buffer and not self._inlet
+
+    def _finish_if_drained(self) -> None:
+        if self._finished or not self._drained():
+            return
+        self._finished = True
+        for waiter in self._receivers:
+            waiter.wake(None)
+        self._receivers.clear()
+        if self._inlet is not None:
+            self._inlet.drained()
+        if self._outlet is not None:
+            self._outlet.finish()
+
+    # -- the network side -------------------------------------------------------------------------
+
+    def _bind_outlet(self, outlet: Outlet) -> None:
+        """Make a Server or Client one more receiver. Raises ChannelInUse, EncodeError, ...
+
+        From here on all that is in the channel is encoded when it is sent, so that a bad item is
+        its sender's error; what is there already is encoded now.
+        """
+        if self._outlet is not None:
+            raise ChannelInUse("this channel is already the outgoing one of a Server or Client")
+        self._adopt_loop()
+        buffer: deque[_Entry] = deque((item, outlet.encode(item)) for item, _ in self._buffer)
+        for queue in (self._senders, self._granted):
+            for waiter, (item, _) in queue.items():
+                queue[waiter] = item, outlet.encode(item)
+        self._buffer = buffer
+        self._outlet = outlet
+        if self._finished:
+            outlet.finish()
+
+    def _unbind_outlet(self) -> None:
+        self._outlet = None
+
+    def _bind_inlet(self, inlet: Inlet) -> None:
+        """Make a Server or Client one more sender. Raises ChannelInUse, ChannelClosed."""
+        if self._inlet is not None:
+            raise ChannelInUse("this channel is already the incoming one of a Server or Client")
+        if self._closed:
+            raise ChannelClosed("the incoming channel of a Server or Client is closed", self)
+        self._adopt_loop()
+        self._inlet = inlet
+
+    def _unbind_inlet(self) -> None:
+        self._inlet = None
+
+    def _discard(self) -> int:
+        """Drop what is buffered; how many items that were."""
+        count = self._available()
+        while self._available() > 0:
+            self._pop()
+        return count
+
+    async def _hand_over_reserved(self) -> None:
+        """Wait until those receivers that have been woken have taken their items."""
+        while self._woken > 0:
+            await _turn()
+
+    def _serve(self) -> None:
+        """Match what is there with those who wait for it.
+
+        To be called when an item became available, or the outlet became live.
+        """
+        while self._available() > 0:
+            outlet = self._outlet
+            if outlet is not None and outlet.live and self._is_outlets_turn():
+                item, payload = self._pop()
+                # What the inlet brought to a relaying channel is not encoded yet.
+                self._put(outlet, (item, outlet.encode(item) if payload is None else payload))
+            elif not self._wake_receiver() and not (outlet is not None and outlet.live):
+                break
+        self._grant()
+        if self._closed:
+            self._finish_if_drained()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    def _adopt_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError(f"{self!r} belongs to another event loop")
+
+    def _check_loop(self) -> None:
+        """For calls that suspend nobody: they are also good before a loop runs and after it."""
+        running = asyncio._get_running_loop()
+        if self._loop is not running and self._loop is not None:
+            if running is None and not self._loop.is_running():
+                return
+            raise RuntimeError(f"{self!r} belongs to another event loop or thread")
+
+    async def _breathe(self) -> None:
+        """Let the loop turn. Before an operation, never after: cancelling it here is harmless."""
+        self._streak = 0
+        await _turn()
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    yield
+
+
+_Case: TypeAlias = "Channel[Any] | tuple[Channel[Any], Any]"
+
+
+async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | None, Any]:
+    """Receive from one of several channels or send on one of them, whichever can go first.
+
+    Each case is a channel to receive from, or a pair ``(channel, item)`` to send. Exactly one of
+    them happens; the return value is its channel and the item received or sent. If several could
+    happen at once, one of them is chosen at random. If none can and ``default`` is given,
+    ``(None, default)`` is returned at once; otherwise select waits, first come first served with
+    all others. When it is cancelled, nothing has happened.
+
+    A channel that is closed ends the select: EndOfChannel (or the error that it was closed with)
+    if it was to be received from and is drained, ChannelClosed if it was to be sent on; the
+    ``channel`` attribute of both says which one it was. Other errors as for send(). ValueError if
+    there are no cases, or two with the same channel; TypeError for anything that is no case.
+    """
+    channels = _channels_of(cases)
+    for channel in channels:
+        channel._adopt_loop()
+    if channels[0]._streak >= _STREAK_LIMIT:
+        await channels[0]._breathe()
+    channels[0]._streak += 1
+    receives = [case for case in cases if isinstance(case, Channel)]
+    sends = {case[0]: case[0]._admit(case[1]) for case in cases if isinstance(case, tuple)}
+
+    waits = default is _EMPTY
+    while True:
+        random.shuffle(channels)
+        for channel in channels:
+            if channel in sends:
+                if channel._closed:
+                    raise channel._closed_error()
+                if channel._try_send(sends[channel]):
+                    channel._sent += 1
+                    return channel, sends[channel][0]
+            elif channel._available() > 0:
+                return channel, channel._take()
+            elif channel._closed and channel._drained():
+                raise channel._end_error()
+            elif not waits and channel._receivable_now():
+                return channel, channel._take_now()
+        if not waits:
+            return None, default
+        chosen = await _wait_any(receives, sends)
+        if chosen is not None:
+            return chosen
+
+
+def _channels_of(cases: tuple[_Case, ...]) -> list[Channel[Any]]:
+    channels: list[Channel[Any]] = []
+    for case in cases:
+        match case:
+            case (Channel() as channel, _) | (Channel() as channel):
+                channels.append(channel)
+            case _:
+                raise TypeError(f"a case is a channel or a pair (channel, item), not {case!r}")
+    if not channels:
+        raise ValueError("select needs at least one case")
+    if len(set(channels)) < len(channels):
+        raise ValueError("a channel may stand in one case of a select only")
+    return channels
+
+
+async def _wait_any(
+    receives: list[Channel[Any]], sends: dict[Channel[Any], _Entry]
+) -> tuple[Channel[Any], Any] | None:
+    """Stand in all queues at once until one case has happened; None if it is to be tried anew."""
+    waiter = _Waiter()
+    for channel in receives:
+        channel._receivers[waiter] = None
+        channel._streak = 0
+    for channel, entry in sends.items():
+        channel._senders[waiter] = entry
+        channel._streak = 0
+    for channel in receives:
+        channel._grant()
+    try:
+        await waiter.future
+        chosen = waiter.channel
+        if chosen in sends and (waiter.sent or chosen._commit_granted(waiter)):
+            chosen._sent += 1
+            return chosen, sends[chosen][0]
+        if chosen is not None and chosen not in sends:
+            item = chosen._take_reserved(waiter)
+            waiter.channel = None  # the reservation is used up
+            return chosen, item
+        return None
+    finally:
+        for channel in receives:
+            channel._forget_receiver(waiter)
+        for channel in sends:
+            channel._forget_sender(waiter)
