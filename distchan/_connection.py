@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._flush_scheduled = False
         self._writable = True
         self._closing = False
-        self._reason: Exception | None = None
+        self._reason: DistchanError | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     # -- the transport's side ---------------------------------------------------------------------
@@ -97,9 +97,11 @@ class Connection(asyncio.Protocol):
         self._owner.on_lost(self, self._reason or error)
 
     def _too_late(self) -> None:
-        self.refuse(
-            HandshakeTimeout(f"no handshake within {self._handshake_timeout:g} s of connecting")
+        self._reason = HandshakeTimeout(
+            f"no handshake within {self._handshake_timeout:g} s of connecting"
         )
+        self.session.refuse(self._reason)
+        self.hang_up()
 
     # -- the owner's side -------------------------------------------------------------------------
 
@@ -160,8 +162,9 @@ class Connection(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Write what is pending and close, without waiting for the peer."""
-        if self._transport is not None:
+        if self._transport is not None and not self._closing:
             self._write()
+            self._closing = True
             self._transport.close()
 
     def abort(self) -> None:

@@ -63,6 +63,12 @@ class Dealer:
     def finished(self) -> bool:
         return self._channel_finished and not self._returned
 
+    @property
+    def last_words(self) -> str:
+        """The error with which the channel was closed, for the other end; empty if with none."""
+        error = self.channel._end
+        return "" if error is None else str(error) or type(error).__name__
+
     def join(self, connection: Connection) -> None:
         """A new connection, at the end of the rotation."""
         self._ring.join(connection)

@@ -329,6 +329,7 @@ class Session:
         self.receiving = False
         return Closed(body[_COUNT.size :].decode(errors="replace"))
 
+
 class ServerSession(Session):
     """The server's end: judges the client, can be left, says BYE."""
 

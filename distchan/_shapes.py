@@ -409,15 +409,16 @@ def _accepts(node: Node) -> _Wire:
     return _ACCEPTS.get(node.kind, _Wire(0))
 
 
+#: A node of the sender and one of the receiver, by their places.
+_Pair = tuple[int, int]
+
+
 class _Demand(NamedTuple):
     """Which other pairs must fit for a pair to fit: every one of them, or any."""
 
     every: bool
-    pairs: tuple["_Pair", ...]
+    pairs: tuple[_Pair, ...]
 
-
-#: A node of the sender and one of the receiver, by their places.
-_Pair = tuple[int, int]
 
 _FITS: Final = _Demand(True, ())
 _NEVER: Final = _Demand(False, ())

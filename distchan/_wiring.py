@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from distchan import codecs, transforms
 from distchan._connection import Connection, Owner
@@ -19,6 +19,8 @@ from distchan.errors import ChannelInUse
 from distchan.transforms import Transform
 
 __all__ = ["Options", "Wiring"]
+
+S = TypeVar("S", bound=Session)
 
 _LOGGER: Final = logging.getLogger("distchan")
 
@@ -142,16 +144,18 @@ class Wiring:
         if self.dealer is not None:
             self.dealer.channel._unbind_outlet()
 
-    def connection(self, session_type: type[Session], owner: Owner) -> Connection:
-        """A connection that is still without a transport."""
-        session = session_type(
+    def session(self, session_type: type[S]) -> S:
+        return session_type(
             self.hello,
             signature=self.options.signature,
             transforms=self.transforms,
             decode=self._decode,
         )
+
+    def connection(self, session_type: type[Session], owner: Owner) -> Connection:
+        """A connection that is still without a transport."""
         return Connection(
-            session,
+            self.session(session_type),
             owner,
             handshake_timeout=self.options.handshake_timeout,
             logger=self.logger,

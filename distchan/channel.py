@@ -428,22 +428,26 @@ class Channel(Generic[T]):
         """Whether _take_now() would find an item. Raises the end of the channel."""
         if self._available() > 0:
             return True
-        if self._closed:
+        if self._closed and self._drained():
             raise self._end_error()
-        return any(not waiter.future.cancelled() for waiter in (*self._granted, *self._senders))
+        # The waiting receivers come first. A select that another channel has woken sends nothing.
+        return len(self._granted) + len(self._senders) > len(self._receivers) and (
+            bool(self._granted) or any(not waiter.future.done() for waiter in self._senders)
+        )
 
     def _take_now(self) -> T:
         """Take what is available or, for want of that, the item of a waiting sender."""
         if self._available() > 0:
             return self._take()
-        while True:
-            queue = self._granted or self._senders
-            waiter, entry = queue.popitem(last=False)
-            if not waiter.future.cancelled():
-                break
-        waiter.wake(self)
+        if self._granted:
+            waiter, entry = self._granted.popitem(last=False)
+        else:
+            waiter, entry = self._senders.popitem(last=False)
+            while not waiter.wake(self):
+                waiter, entry = self._senders.popitem(last=False)
         waiter.sent = True
         self._received += 1
+        self._grant()  # the place that it had been granted
         return cast(T, entry[0])
 
     async def _wait_receive(self) -> T:
@@ -634,16 +638,13 @@ async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | N
     if channels[0]._streak >= _STREAK_LIMIT:
         await channels[0]._breathe()
     channels[0]._streak += 1
-    receives = [case for case in cases if isinstance(case, Channel)]
-    sends = {case[0]: case[0]._admit(case[1]) for case in cases if isinstance(case, tuple)}
-
     waits = default is _EMPTY
     while True:
+        # Anew in each round: a channel may have been closed or bound to the network meanwhile.
+        sends = {case[0]: case[0]._admit(case[1]) for case in cases if isinstance(case, tuple)}
         random.shuffle(channels)
         for channel in channels:
             if channel in sends:
-                if channel._closed:
-                    raise channel._closed_error()
                 if channel._try_send(sends[channel]):
                     channel._sent += 1
                     return channel, sends[channel][0]
@@ -655,7 +656,7 @@ async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | N
                 return channel, channel._take_now()
         if not waits:
             return None, default
-        chosen = await _wait_any(receives, sends)
+        chosen = await _wait_any([case for case in channels if case not in sends], sends)
         if chosen is not None:
             return chosen
 
@@ -664,7 +665,7 @@ def _channels_of(cases: tuple[_Case, ...]) -> list[Channel[Any]]:
     channels: list[Channel[Any]] = []
     for case in cases:
         match case:
-            case (Channel() as channel, _) | (Channel() as channel):
+            case tuple((Channel() as channel, _)) | (Channel() as channel):
                 channels.append(channel)
             case _:
                 raise TypeError(f"a case is a channel or a pair (channel, item), not {case!r}")

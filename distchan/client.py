@@ -7,7 +7,7 @@ import random
 import socket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Self
 
 from distchan import _address
 from distchan._address import TcpAddress, UnixAddress
@@ -36,15 +36,13 @@ from distchan.transforms import Transform
 
 __all__ = ["Client"]
 
-Out = TypeVar("Out")
-In = TypeVar("In")
 
 #: Pauses between attempts to connect, in seconds: doubled each time, half of it at random.
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
 
-class Client(Generic[Out, In]):
+class Client:
     """Connects to a server, receives items from it on ``incoming``, sends results on ``outgoing``.
 
     When the server's work is done, ``incoming`` ends; then close ``outgoing``. Either channel may
@@ -77,8 +75,8 @@ class Client(Generic[Out, In]):
     def __init__(
         self,
         address: str | None,
-        outgoing: Channel[Out] | None,
-        incoming: Channel[In] | None,
+        outgoing: Channel[Any] | None,
+        incoming: Channel[Any] | None,
         *,
         connect_timeout: float = 30.0,
         codec: str | Codec = "msgpack",
@@ -344,7 +342,7 @@ class Client(Generic[Out, In]):
         if self._dealer is not None:
             self._dealer.encode = self._wiring.encoder(connection.session.peer.max_frame_size)
             if self._dealer.finished:
-                connection.finish_sending()
+                connection.finish_sending(self._dealer.last_words)
             else:
                 self._dealer.join(connection)
 
@@ -366,8 +364,8 @@ class Client(Generic[Out, In]):
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 
     def _on_results_finished(self) -> None:
-        if self._connection is not None:
-            self._connection.finish_sending()
+        if self._connection is not None and self._dealer is not None:
+            self._connection.finish_sending(self._dealer.last_words)
 
     def _on_drained(self) -> None:
         if not self._no_more_items and self._connection is not None:

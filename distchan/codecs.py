@@ -94,15 +94,15 @@ def _checked(codec: Codec) -> Codec:
     return codec
 
 
-def _msgpack(item_type: object) -> Codec:
+def _msgpack(item_type: Any) -> Codec:
     _require_msgspec_type("msgpack", item_type)
-    decoder = msgspec.msgpack.Decoder[Any](_as_type(item_type))
+    decoder = msgspec.msgpack.Decoder[Any](item_type)
     return _Builtin("msgpack", msgspec.msgpack.Encoder().encode, decoder.decode)
 
 
-def _json(item_type: object) -> Codec:
+def _json(item_type: Any) -> Codec:
     _require_msgspec_type("json", item_type)
-    decoder = msgspec.json.Decoder[Any](_as_type(item_type))
+    decoder = msgspec.json.Decoder[Any](item_type)
     return _Builtin("json", msgspec.json.Encoder().encode, decoder.decode)
 
 
@@ -144,15 +144,10 @@ _NO_JSON_KEYS: Final = (
 )
 
 
-def _as_type(item_type: object) -> Any:
-    """msgspec takes None for "no type given"; as an item type it means that every item is None."""
-    return type(None) if item_type is None else item_type
-
-
 def _require_msgspec_type(codec_name: str, item_type: object) -> None:
     refusal = f'codec "{codec_name}" cannot carry {type_name(item_type)}'
     try:
-        info = inspect.type_info(_as_type(item_type))
+        info = inspect.type_info(item_type)
     except Exception as error:  # it evaluates annotations, which may raise anything
         raise TypeError(f"{refusal}: {error}; {_OTHER_CODECS}") from error
     for part in _parts(info):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Self
 
 from distchan import _address
 from distchan._connection import Connection
@@ -30,8 +30,6 @@ from distchan.transforms import Transform
 
 __all__ = ["ClientInfo", "Server", "ServerStatistics"]
 
-Out = TypeVar("Out")
-In = TypeVar("In")
 
 #: How often a server that waits for something to end says what for, in seconds.
 _EXPLAIN_EVERY: Final = 10.0
@@ -72,7 +70,7 @@ class ServerStatistics:
     """Results given up because nobody received them."""
 
 
-class Server(Generic[Out, In]):
+class Server:
     """Listens at an address and deals items round robin to the clients that connect.
 
     What is sent on ``outgoing`` goes to the clients in turn, item *i* to client *i mod n* as long
@@ -105,8 +103,8 @@ class Server(Generic[Out, In]):
     def __init__(
         self,
         address: str | None,
-        outgoing: Channel[Out] | None,
-        incoming: Channel[In] | None,
+        outgoing: Channel[Any] | None,
+        incoming: Channel[Any] | None,
         *,
         codec: str | Codec = "msgpack",
         transforms: Sequence[Transform] = (),
@@ -286,7 +284,9 @@ class Server(Generic[Out, In]):
                     self._options.drain_timeout if timeout is None else timeout
                 ):
                     await self._drained.wait()
-            self._release(ConnectionLost("the server has closed"))
+            self._release()
+            for connection in (*self._strangers, *self._clients):
+                connection.refuse(ConnectionLost("the server has closed"))
             await self._nobody.wait()  # connections linger for a second at the most
         finally:
             self._abort()
@@ -302,8 +302,8 @@ class Server(Generic[Out, In]):
         else:
             self._abort()
 
-    def _release(self, farewell: ConnectionLost) -> None:
-        """Stop listening, end both channels, say farewell to whoever is still there."""
+    def _release(self) -> None:
+        """Stop listening and end both channels."""
         if self._closed:
             return
         self._closed = True
@@ -318,8 +318,6 @@ class Server(Generic[Out, In]):
             if not future.done():
                 future.set_exception(ChannelClosed("the server has closed"))
         self._drop_rest()
-        for connection in (*self._strangers, *self._clients):
-            connection.refuse(farewell)
 
     def _drop_rest(self) -> None:
         """What was not dealt or not received is given up, and nobody waits for it any longer."""
@@ -339,8 +337,8 @@ class Server(Generic[Out, In]):
             )
 
     def _abort(self) -> None:
-        """Close at once."""
-        self._release(ConnectionLost("the server has stopped"))
+        """Close at once. The clients see a cut, and may find the server restarted."""
+        self._release()
         for connection in (*self._strangers, *self._clients):
             connection.abort()
 
@@ -392,7 +390,7 @@ class Server(Generic[Out, In]):
         self._clients[client] = None
         self._logger.info("client %s joined; %d connected", client.peer_address, self.num_clients)
         if self._work_done:
-            client.finish_sending(self._last_words())
+            client.finish_sending(self._last_words)
         elif self._dealer is not None and client.session.sending:
             self._dealer.join(client)
         workers = self._workers()
@@ -442,11 +440,11 @@ class Server(Generic[Out, In]):
 
     def _check_work_done(self) -> None:
         """When everything has been dealt and received, tell all clients that no more will come."""
-        if self._work_done or not self._is_work_done():
+        if self._work_done or self._closed or not self._is_work_done():
             return
         self._work_done = True
         for client in tuple(self._clients):
-            client.finish_sending(self._last_words())
+            client.finish_sending(self._last_words)
         self._check_ended()
 
     def _is_work_done(self) -> bool:
@@ -456,7 +454,9 @@ class Server(Generic[Out, In]):
 
     def _check_ended(self) -> None:
         """When no client will send any more results, end the incoming channel."""
-        if self._ended or not self._work_done or any(c.session.receiving for c in self._clients):
+        if self._ended or self._closed or not self._work_done:
+            return
+        if any(client.session.receiving for client in self._clients):
             return
         self._ended = True
         if self._inbox is None or self._inbox.channel.closed:
@@ -464,9 +464,9 @@ class Server(Generic[Out, In]):
         else:
             self._inbox.channel.close()
 
+    @property
     def _last_words(self) -> str:
-        end = None if self._dealer is None else self._dealer.channel._end
-        return "" if end is None else str(end) or type(end).__name__
+        return "" if self._dealer is None else self._dealer.last_words
 
     def _workers(self) -> int:
         if self._dealer is None:

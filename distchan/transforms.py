@@ -82,26 +82,17 @@ def encoder(
     raises or returns something other than bytes, and FrameTooLarge if the outcome has more than
     ``max_frame_size`` bytes. An EncodeError or FrameTooLarge from within passes as it is.
     """
-    encode = codec.encode
-    transforms = tuple(transforms)
+    encode = _with_transforms(codec, tuple(transforms)) if transforms else codec.encode
 
     def encode_item(item: Any) -> bytes:
-        stage: Codec | Transform = codec
         try:
             data = encode(item)
             if not isinstance(data, bytes):
-                raise _not_bytes(stage, "encode", data)
-            for stage in transforms:
-                data = stage.encode(data)
-                if not isinstance(data, bytes):
-                    raise _not_bytes(stage, "encode", data)
+                raise _not_bytes(codec, "encode", data)
         except (EncodeError, FrameTooLarge):
             raise
         except Exception as error:
-            who = f"codec {codec.name!r}" if stage is codec else f"transform {_class_name(stage)}"
-            raise EncodeError(
-                f"{who} cannot encode an item of type {_class_name(item)}: {error}"
-            ) from error
+            raise _cannot_encode(f"codec {codec.name!r}", item, error) from error
         if len(data) > max_frame_size:
             raise FrameTooLarge(
                 f"the item has {len(data)} bytes when encoded; max_frame_size is {max_frame_size}"
@@ -109,6 +100,28 @@ def encoder(
         return data
 
     return encode_item
+
+
+def _with_transforms(codec: Codec, transforms: tuple[Transform, ...]) -> Callable[[Any], bytes]:
+    """The codec and the transforms, apart so that without transforms nothing is spent on them."""
+
+    def encode_and_transform(item: Any) -> bytes:
+        data = codec.encode(item)
+        if not isinstance(data, bytes):
+            raise _not_bytes(codec, "encode", data)
+        for transform in transforms:
+            try:
+                data = transform.encode(data)
+                if not isinstance(data, bytes):
+                    raise _not_bytes(transform, "encode", data)
+            except (EncodeError, FrameTooLarge):
+                raise
+            except Exception as error:
+                who = f"transform {_class_name(transform)}"
+                raise _cannot_encode(who, item, error) from error
+        return data
+
+    return encode_and_transform
 
 
 def decoder(codec: Codec, transforms: Sequence[Transform]) -> Callable[[bytes], Any]:
@@ -153,6 +166,10 @@ _RAW: Final = resolve("raw", bytes)
 
 def _class_name(value: object) -> str:
     return type_name(type(value))
+
+
+def _cannot_encode(who: str, item: object, error: Exception) -> EncodeError:
+    return EncodeError(f"{who} cannot encode an item of type {_class_name(item)}: {error}")
 
 
 def _not_bytes(stage: object, method: str, outcome: object) -> TypeError:

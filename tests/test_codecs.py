@@ -49,6 +49,10 @@ class Reversed:
         return data.decode()[::-1]
 
 
+class Tree(msgspec.Struct):
+    children: "list[Tree]"
+
+
 class Opaque:
     """A class that msgspec does not know."""
 
@@ -62,6 +66,7 @@ TYPED_VALUES: list[tuple[object, object]] = [
     (dict[int, str], {1: "a"}),
     (str | None, None),
     (Job, Job("a", [1])),
+    (Tree, Tree([Tree([])])),
     (Point, Point(1.5, -2.0)),
     (Colour, Colour.RED),
     (Decimal, Decimal("1.10")),
@@ -109,6 +114,8 @@ def test_the_decoder_is_strict_about_the_item_type(name: str) -> None:
     data = resolve(name, Any).encode("5")
     with pytest.raises(msgspec.ValidationError):
         resolve(name, int).decode(data)
+    with pytest.raises(msgspec.ValidationError):
+        resolve(name, None).decode(data)
 
 
 def test_pickle_uses_protocol_5_and_carries_what_msgspec_cannot() -> None:

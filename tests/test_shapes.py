@@ -402,6 +402,7 @@ NEVER = [
     (Row, StrictRow),
     (StrictRow, LateRow),
     (StopRow, GoRow),
+    (tuple[str], StopRow),
     (Row, GoRow),
     (list[int], GoRow),
     # objects
@@ -672,7 +673,7 @@ def test_tables_made_to_cost_time_are_let_pass(monkeypatch: pytest.MonkeyPatch) 
 
 @st.composite
 def tables(draw: st.DrawFn) -> Shape:
-    size = draw(st.integers(1, 6))
+    size = draw(st.integers(1, 4))
     places = st.integers(0, size - 1)
     fields = st.builds(Field, st.sampled_from("abc"), places, st.booleans(), st.booleans())
 
@@ -692,19 +693,14 @@ def tables(draw: st.DrawFn) -> Shape:
 
 
 @given(tables(), tables())
-def test_any_two_sound_tables_can_be_compared(sender: Shape, receiver: Shape) -> None:
-    assert compatible(sender, receiver) in (True, False)
-    assert compatible(sender, sender)
-
-
-@given(tables(), tables())
 def test_every_outcome_is_justified(sender: Shape, receiver: Shape) -> None:
-    """The pairs that are left fit by the demands of each, and no larger set would."""
+    """The largest set of pairs in which each has what it demands, found the plain way."""
+    assert compatible(sender, sender)
     comparison = _shapes._Comparison(sender, receiver)
     demands = comparison._explore()
     assert demands is not None
     fitting = set(demands)
-    while True:  # the plain definition of the greatest fixed point
+    while True:
         kept = {
             pair
             for pair in fitting
@@ -714,3 +710,4 @@ def test_every_outcome_is_justified(sender: Shape, receiver: Shape) -> None:
             break
         fitting = kept
     assert set(demands) - _shapes._unfit(demands) == fitting
+    assert compatible(sender, receiver) == ((0, 0) in fitting)

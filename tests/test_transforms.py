@@ -132,6 +132,8 @@ def test_an_error_of_a_transform_names_the_transform() -> None:
 def test_only_bytes_count_as_encoded(outcome: object) -> None:
     with pytest.raises(EncodeError, match=r"codec 'failing' .* returned \w+ instead of bytes"):
         encoder(Failing(outcome), (), LIMIT)(1)
+    with pytest.raises(EncodeError, match=r"codec 'failing' .* returned \w+ instead of bytes"):
+        encoder(Failing(outcome), [Tagged(b"a")], LIMIT)(1)
     with pytest.raises(EncodeError, match=r"transform Failing .* returned \w+ instead of bytes"):
         encoder(MSGPACK, [Failing(outcome)], LIMIT)(1)
 

@@ -1,0 +1,79 @@
+"""What several test files share."""
+
+from collections.abc import Callable
+from typing import Any
+
+from distchan import Channel
+from distchan._session import ClientSession, Event, ServerSession, Session
+from distchan._wiring import Options, Wiring
+from distchan.errors import DistchanError
+
+OPTIONS: dict[str, Any] = {
+    "codec": "msgpack",
+    "transforms": (),
+    "signature": 0x3163_6864,
+    "max_frame_size": 1 << 20,
+    "prefetch": 8,
+    "prefetch_bytes": 1 << 16,
+    "handshake_timeout": 5.0,
+    "drain_timeout": 5.0,
+}
+
+
+def wiring(outgoing: object, incoming: object, **options: Any) -> Wiring:
+    """The two channels of an endpoint; a type makes a channel of it, None no channel."""
+    return Wiring(
+        None if outgoing is None else Channel(outgoing),
+        None if incoming is None else Channel(incoming),
+        Options(**(OPTIONS | options)),
+        work_finished=lambda: None,
+        drained=lambda: None,
+    )
+
+
+class Link:
+    """A server's and a client's session, linked in memory; ``carry`` plays the network.
+
+    ``mangle(data)`` may cut the bytes into pieces, or change them.
+    """
+
+    def __init__(self, server: Wiring, client: Wiring) -> None:
+        self.server_wiring = server
+        self.client_wiring = client
+        self.server = server.session(ServerSession)
+        self.client = client.session(ClientSession)
+        self.client.start()
+
+    def carry(
+        self, cut: Callable[[bytes], list[bytes]] = lambda data: [data]
+    ) -> tuple[list[Event | DistchanError], list[Event | DistchanError]]:
+        """Carry bytes both ways until nothing moves; what server and client made of them."""
+        at_server: list[Event | DistchanError] = []
+        at_client: list[Event | DistchanError] = []
+        while self.server.pending or self.client.pending:
+            deliver(self.client, self.server, at_server, cut)
+            deliver(self.server, self.client, at_client, cut)
+        return at_server, at_client
+
+
+def deliver(
+    source: Session,
+    target: Session,
+    events: list[Event | DistchanError],
+    cut: Callable[[bytes], list[bytes]] = lambda data: [data],
+) -> None:
+    data = b"".join(source.data_to_send())
+    for piece in cut(data):
+        target.feed(piece)
+        events += read(target)
+
+
+def read(session: Session) -> list[Event | DistchanError]:
+    """All events that are there, and the error that ends them, if any."""
+    events: list[Event | DistchanError] = []
+    try:
+        while (event := session.next_event()) is not None:
+            events.append(event)
+    except DistchanError as error:
+        events.append(error)
+    return events
