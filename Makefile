@@ -91,10 +91,12 @@ $(VENV)/python: FORCE
 
 # Changes when the environment asks for another kind of build.
 $(VENV)/build-settings: $(VENV)/python FORCE
-	@now="CC=$$CC CFLAGS=$$CFLAGS `env | grep -E '^DISTCHAN_(NO|REQUIRE|TRACE|SANITIZE)' | sort | tr '\n' ' '`"; \
+	@now="CC=$$CC CFLAGS=$$CFLAGS `env | \
+		grep -E '^DISTCHAN_(NO|REQUIRE|TRACE|SANITIZE)' | sort | tr '\n' ' '`"; \
 	test "$$now" = "`cat $@ 2>/dev/null`" || echo "$$now" > $@
 
-$(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py $(wildcard distchan/*.pyx distchan/*.pxd)
+$(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
+		$(wildcard distchan/*.pyx distchan/*.pxd)
 	@echo "distchan: installing into $(VENV) (a minute the first time)"
 	@$(BIN)/python -c '$(BUILD_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
 	@$(PIP) install --no-build-isolation -e '.[dev]'

@@ -12,7 +12,7 @@ __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 
 #: What is waiting to be written is written once per turn of the loop, or at so many bytes.
 _FLUSH_AT: Final = 64 * 1024
-#: How long a connection that has been half-closed waits for the peer to close it, in seconds.
+#: How long a connection may take to close, in seconds.
 _LINGER: Final = 1.0
 
 
@@ -28,24 +28,33 @@ class Owner(Protocol):
 
     def on_event(self, connection: "Connection", event: Event) -> None: ...
 
-    def on_lost(self, connection: "Connection", reason: Exception | None) -> None:
-        """The connection is closed for good. ``reason``: what broke it, if anything did."""
+    def on_over(self, connection: "Connection", reason: Exception | None) -> None:
+        """The session has ended, well or badly. ``reason``: what broke it, if anything did."""
+
+    def on_lost(self, connection: "Connection") -> None:
+        """The transport is gone, too."""
 
 
 class Connection(asyncio.Protocol):
-    """Feeds the session, hands its events to the owner, flushes what is to be written."""
+    """Feeds the session, hands its events to the owner, flushes what is to be written.
+
+    lingers: whether closing waits for the peer to close first. Closing outright with unread bytes
+        in the socket would reset the connection, and destroy what the peer has not read yet.
+    """
 
     def __init__(
         self,
         session: Session,
         owner: Owner,
         *,
+        lingers: bool,
         handshake_timeout: float,
         logger: logging.Logger,
     ) -> None:
         self.session = session
         self.peer_address = "?"
         self._owner = owner
+        self._lingers = lingers
         self._logger = logger
         self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
@@ -53,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._flush_scheduled = False
         self._writable = True
         self._closing = False
+        self._over = False
         self._reason: DistchanError | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -94,14 +104,18 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._deadline is not None:
             self._deadline.cancel()
-        self._owner.on_lost(self, self._reason or error)
+        self._end(self._reason or error)
+        self._owner.on_lost(self)
+
+    def _end(self, reason: Exception | None) -> None:
+        if not self._over:
+            self._over = True
+            self._owner.on_over(self, reason)
 
     def _too_late(self) -> None:
-        self._reason = HandshakeTimeout(
-            f"no handshake within {self._handshake_timeout:g} s of connecting"
+        self.refuse(
+            HandshakeTimeout(f"no handshake within {self._handshake_timeout:g} s of connecting")
         )
-        self.session.refuse(self._reason)
-        self.hang_up()
 
     # -- the owner's side -------------------------------------------------------------------------
 
@@ -144,8 +158,7 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """Write what is pending and half-close: closing outright, with unread bytes in the
-        socket, would reset the connection and destroy what the peer has not read yet."""
+        """Write what is pending and close; after a second at the latest, abort."""
         transport = self._transport
         if transport is None or self._closing:
             return
@@ -155,17 +168,11 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_later(_LINGER, self.abort)
-        if transport.can_write_eof():
+        if self._lingers and transport.can_write_eof():
             transport.write_eof()
         else:
             transport.close()
-
-    def hang_up(self) -> None:
-        """Write what is pending and close, without waiting for the peer."""
-        if self._transport is not None and not self._closing:
-            self._write()
-            self._closing = True
-            self._transport.close()
+        self._end(self._reason)
 
     def abort(self) -> None:
         """Close at once; what is pending is lost."""

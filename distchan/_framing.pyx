@@ -206,7 +206,7 @@ cdef class Decoder:
     def feed(self, data):
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
         piece = data if PyBytes_CheckExact(data) else bytes(memoryview(data))
-        if piece and self._error is None:
+        if self._error is None:
             self._waiting.append(piece)
 
     def read(self):

@@ -152,7 +152,7 @@ class Decoder:
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
         piece = data if type(data) is bytes else bytes(memoryview(data))
-        if piece and self._error is None:
+        if self._error is None:
             self._waiting.append(piece)
 
     def read(self) -> tuple[int, bytes | Run] | None:

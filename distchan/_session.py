@@ -218,7 +218,8 @@ class Session:
 
     def data_to_send(self) -> list[bytes | bytearray]:
         """Everything that is to be written, in order; it counts as sent from here on."""
-        self._unflushed = 0
+        if self.error is None:
+            self._unflushed = 0
         return self._encoder.take()
 
     def feed(self, data: bytes) -> None:
@@ -252,9 +253,13 @@ class Session:
     def refuse(self, error: DistchanError) -> None:
         """End the session with an error, and tell the peer unless it was the peer's own."""
         if self.error is None:
-            self.error = error
+            self._fail(error)
             code = next((n for n, kind in _ERROR_CODES if isinstance(error, kind)), 4)
             self._encoder.add(Kind.ERROR, bytes([code]) + _words(str(error)))
+
+    def _fail(self, error: DistchanError) -> None:
+        self.error = error
+        self._encoder.take()  # what is pending stays with us: unsent() knows it
 
     # -- the rules --------------------------------------------------------------------------------
 
@@ -275,7 +280,7 @@ class Session:
         if kind == Kind.ERROR and body:
             words = body[1:].decode(errors="replace")
             error = next((e for n, e in _ERROR_CODES if n == body[0]), ProtocolError)(words)
-            self.error = error
+            self._fail(error)
             raise error
         if not self.opened:
             if kind != Kind.HELLO:

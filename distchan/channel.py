@@ -319,6 +319,7 @@ class Channel(Generic[T]):
             return False  # it has stepped back together with another one
         if self._commit(entry):
             del self._granted[waiter]
+            self._grant()  # those who came meanwhile had to stand behind it
             return True
         # Those who were woken after it have no place either. All keep their order.
         while self._granted:

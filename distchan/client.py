@@ -125,6 +125,10 @@ class Client:
         self._candidate: Connection | None = None
         self._opened: asyncio.Future[None]
         self._reconnecting: asyncio.Task[None] | None = None
+        #: Connections whose transport is not closed yet.
+        self._connections: set[Connection] = set()
+        self._released = asyncio.Event()
+        self._released.set()
         #: The server has said that no more items will come.
         self._no_more_items = incoming is None
         self._leaving = False
@@ -211,10 +215,10 @@ class Client:
                 await self._reconnecting
         connection, self._connection = self._connection, None
         if connection is not None:
-            if not connection.session.finished:
-                connection.leave()
-            connection.hang_up()
+            connection.leave()
+            connection.close()
         self._fail(ConnectionLost("the client has been closed"))
+        await self._released.wait()  # a turn of the loop, unless the server has stopped reading
 
     def _fail(self, error: ConnectionLost) -> None:
         """End whatever has not ended yet."""
@@ -232,9 +236,7 @@ class Client:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._connect_timeout
         pause = _FIRST_PAUSE
-        attempts = 0
         while True:
-            attempts += 1
             try:
                 return await self._attempt()
             except DistchanError as error:
@@ -247,8 +249,7 @@ class Client:
             wait = pause * random.uniform(0.5, 1)
             if self._sock is not None or loop.time() + wait > deadline:
                 raise ConnectError(
-                    f"no server at {self._address} ({attempts} attempts in "
-                    f"{self._connect_timeout:g} s): {problem}"
+                    f"no server at {self._address} within {self._connect_timeout:g} s: {problem}"
                 ) from problem
             await asyncio.sleep(wait)
 
@@ -262,6 +263,7 @@ class Client:
         except BaseException:
             if self._candidate is not None:
                 self._candidate.abort()
+            await self._released.wait()
             raise
         finally:
             self._candidate = None
@@ -300,6 +302,8 @@ class Client:
 
     def on_connected(self, connection: Connection) -> None:
         self._candidate = connection
+        self._connections.add(connection)
+        self._released.clear()
         assert isinstance(connection.session, ClientSession)
         connection.session.start()
 
@@ -322,7 +326,7 @@ class Client:
                 if not self._done.done():
                     self._done.set_result(None)
 
-    def on_lost(self, connection: Connection, reason: Exception | None) -> None:
+    def on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection is self._connection:
             self._connection = None
             if not connection.session.finished and not self._done.done():
@@ -331,6 +335,11 @@ class Client:
             self._opened.set_exception(
                 reason or ConnectionResetError("it closed the connection in the handshake")
             )
+
+    def on_lost(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+        if not self._connections:
+            self._released.set()
 
     def _on_opened(self, connection: Connection) -> None:
         self._connection = connection
@@ -350,7 +359,7 @@ class Client:
         session = connection.session
         unsent = session.unsent()
         self._logger.warning(
-            "the connection to %s was cut: %s; %d results that were on their way may be lost",
+            "the connection to %s was cut (%s); results on their way that may be lost: %d",
             self._address,
             reason or "the server closed it",
             session.outstanding - len(unsent),

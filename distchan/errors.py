@@ -81,6 +81,9 @@ class EncodeError(DistchanError, ValueError):
 class AddressInUse(DistchanError, OSError):
     """Somebody else is listening on the server's address."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)  # without the "[Errno 98]"
+
 
 class ConnectError(DistchanError, ConnectionError):
     """No server answered at the address within ``connect_timeout``."""

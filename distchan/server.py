@@ -146,10 +146,11 @@ class Server:
         self._started = False
         self._listener: asyncio.Server | None = None
         self._address = ""
-        #: Connections without and with a completed handshake, the latter in joining order.
+        #: All connections, those before their handshake, and those after it in joining order.
+        self._connections: set[Connection] = set()
         self._strangers: set[Connection] = set()
         self._clients: dict[Connection, None] = {}
-        self._nobody = asyncio.Event()
+        self._nobody = asyncio.Event()  # no connection is left
         self._nobody.set()
         self._ready_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._explainer: asyncio.TimerHandle | None = None
@@ -285,7 +286,7 @@ class Server:
                 ):
                     await self._drained.wait()
             self._release()
-            for connection in (*self._strangers, *self._clients):
+            for connection in tuple(self._connections):
                 connection.refuse(ConnectionLost("the server has closed"))
             await self._nobody.wait()  # connections linger for a second at the most
         finally:
@@ -330,7 +331,8 @@ class Server:
             self._inbox.channel._fail(ConnectionLost("the server closed before the work was done"))
         if self._dropped_items or self._dropped_results:
             self._logger.warning(
-                "%s closed with %d items undone and %d results not received; they are dropped",
+                "%s has closed; dropped items that were not done: %d, "
+                "results that were not received: %d",
                 self._address,
                 self._dropped_items,
                 self._dropped_results,
@@ -339,12 +341,13 @@ class Server:
     def _abort(self) -> None:
         """Close at once. The clients see a cut, and may find the server restarted."""
         self._release()
-        for connection in (*self._strangers, *self._clients):
+        for connection in tuple(self._connections):
             connection.abort()
 
     # -- events -----------------------------------------------------------------------------------
 
     def on_connected(self, connection: Connection) -> None:
+        self._connections.add(connection)
         self._strangers.add(connection)
         self._nobody.clear()
         if self._ended or self._closed:
@@ -372,7 +375,7 @@ class Server:
                 assert isinstance(connection.session, ServerSession)
                 self._take_back(connection, connection.session.reclaim())
 
-    def on_lost(self, connection: Connection, reason: Exception | None) -> None:
+    def on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection in self._strangers:
             self._strangers.remove(connection)
             self._refused += 1
@@ -382,7 +385,10 @@ class Server:
         else:
             del self._clients[connection]
             self._on_left(connection, reason)
-        if not self._strangers and not self._clients:
+
+    def on_lost(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+        if not self._connections:
             self._nobody.set()
 
     def _on_joined(self, client: Connection) -> None:
@@ -411,19 +417,25 @@ class Server:
     def _on_left(self, client: Connection, reason: Exception | None) -> None:
         session = client.session
         self._dealt_before += session.sent
-        if session.finished or self._closed:
-            self._logger.info("client %s left; %d connected", client.peer_address, self.num_clients)
-        else:
-            unsent = session.unsent()
-            lost = session.outstanding - len(unsent)
+        unsent = session.unsent()
+        lost = 0 if session.finished else session.outstanding - len(unsent)
+        if lost and not self._closed:
             self._lost += lost
             self._logger.warning(
-                "client %s was cut off: %s; %d items that were on their way to it are lost",
+                "client %s was cut off (%s); lost items that were on their way to it: %d",
                 client.peer_address,
-                reason or "the connection was closed",
+                reason or "it closed the connection",
                 lost,
             )
-            self._take_back(client, unsent)
+        else:
+            self._logger.log(
+                logging.INFO if reason is None else logging.WARNING,
+                "client %s left%s; %d connected",
+                client.peer_address,
+                "" if reason is None else f" ({reason})",
+                self.num_clients,
+            )
+        self._take_back(client, unsent)
         self._check_work_done()
         self._check_ended()
 
@@ -481,11 +493,11 @@ class Server:
             return
         figures = self.statistics()
         self._logger.info(
-            "%s waits for its end: %d items wait for a client, %d are with %d clients, "
-            "%d results wait to be received",
+            "%s waits for its end; items that wait for a client: %d, items not yet received by "
+            "the %d clients: %d, results not yet received here: %d",
             self._address,
             figures.waiting,
-            figures.held,
             figures.num_clients,
+            figures.held,
             0 if self._inbox is None else len(self._inbox),
         )

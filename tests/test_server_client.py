@@ -614,7 +614,7 @@ class TestEnd:
                 await results.send(7)
             out.send_nowait(1)
         assert (server.statistics().dropped_items, server.statistics().dropped_results) == (1, 1)
-        assert "1 items undone and 1 results not received" in caplog.text
+        assert "not done: 1, results that were not received: 1" in caplog.text
         with pytest.raises(ConnectionLost):
             await in_.receive()
 

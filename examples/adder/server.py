@@ -20,15 +20,15 @@ class Pair:
     b: int
 
 
-async def main(address: str, count: int) -> None:
+async def main(address: str, count: int, workers: int) -> None:
     pairs = [Pair(random.randrange(1000), random.randrange(1000)) for _ in range(count)]
     sums: Counter[int] = Counter()
 
     out = distchan.Channel(Pair)
     in_ = distchan.Channel(int)
     async with distchan.Server(address, out, in_) as server:
-        print(f"listening on {server.address}, waiting for a worker", file=sys.stderr)
-        await server.wait_ready()
+        print(f"listening on {server.address}, waiting for {workers} worker(s)", file=sys.stderr)
+        await server.wait_ready(workers)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(produce(pairs, out))
             async for total in in_:
@@ -51,9 +51,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Have workers add up pairs of random numbers.")
     parser.add_argument("count", type=int, nargs="?", default=10, help="default: %(default)s")
     parser.add_argument("--address", default="localhost:5678", help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=1, help="to wait for (default: 1)")
     arguments = parser.parse_args()
     try:
-        distchan.run(main(arguments.address, arguments.count))
+        distchan.run(main(arguments.address, arguments.count, arguments.workers))
     except KeyboardInterrupt:
         sys.exit("server: interrupted")
     except (distchan.DistchanError, OSError, ValueError) as error:

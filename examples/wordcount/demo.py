@@ -29,8 +29,8 @@ class WorkerDied(Exception):
     """A worker process did not end as it should."""
 
 
-async def main(address: str, workers: int, limit: int | None) -> None:
-    lines = list(itertools.islice(library_lines(), limit))
+async def main(address: str, workers: int, limit: int) -> None:
+    lines = list(itertools.islice(library_lines(), limit or None))
     print(f"{len(lines):,} lines of the standard library's sources", flush=True)
 
     totals: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def library_lines() -> Iterator[str]:
     """The lines of all .py files of the standard library, without installed packages."""
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py")):
-        if not {"site-packages", "dist-packages"} & set(path.parts):
+        if not {"site-packages", "dist-packages"} & set(path.relative_to(library).parts):
             yield from path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
@@ -113,7 +113,12 @@ if __name__ == "__main__":
     parser.add_argument(
         "--workers", type=int, default=2, help="to start; 0: you start them (default: %(default)s)"
     )
-    parser.add_argument("--lines", type=int, help="how many to count (default: all)")
+    parser.add_argument(
+        "--lines",
+        type=int,
+        default=300_000,
+        help="how many to count; 0: all there are (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     try:
         distchan.run(main(arguments.address, arguments.workers, arguments.lines))
