@@ -106,8 +106,8 @@ Event: TypeAlias = Opened | Arrived | Credited | Closed | Left | Bye
 class Session:
     """What both ends have in common. See the module's text for the rules."""
 
-    _sends: ClassVar[Kind]
-    _receives: ClassVar[Kind]
+    _sends: ClassVar[int]
+    _receives: ClassVar[int]
 
     def __init__(
         self,
@@ -338,8 +338,8 @@ class Session:
 class ServerSession(Session):
     """The server's end: judges the client, can be left, says BYE."""
 
-    _sends = Kind.ITEM
-    _receives = Kind.RESULT
+    _sends = int(Kind.ITEM)  # a plain int is converted faster than an enum
+    _receives = int(Kind.RESULT)
     _left = False
 
     def close(self, error: str = "") -> None:
@@ -379,8 +379,8 @@ class ServerSession(Session):
 class ClientSession(Session):
     """The client's end: speaks first, may leave, gets BYE."""
 
-    _sends = Kind.RESULT
-    _receives = Kind.ITEM
+    _sends = int(Kind.RESULT)
+    _receives = int(Kind.ITEM)
     _left = False
 
     def start(self) -> None:

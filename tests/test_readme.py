@@ -1,0 +1,62 @@
+"""The programs in the README run exactly as printed, and pass the type checker."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    server, worker, *_ = PROGRAMS
+    for name, text in (("server.py", server), ("worker.py", worker)):
+        (tmp_path / name).write_text(text, "utf-8")
+    yield tmp_path / "server.py", tmp_path / "worker.py"
+
+
+def start(program: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_server_and_worker_run_as_printed_in_any_order(
+    programs: tuple[Path, Path], first: int
+) -> None:
+    processes = [start(programs[first]), start(programs[1 - first])]
+    outcomes = [process.communicate(timeout=30) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outcomes
+    (printed, _), (nothing, _) = outcomes if first == 0 else reversed(outcomes)
+    assert printed.split() == ["HELLO", "DISTRIBUTED", "WORLD"]
+    assert nothing == ""
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_programs_pass_the_type_checker(number: int, tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    program = tmp_path / f"program{number}.py"
+    program.write_text(PROGRAMS[number], "utf-8")
+    outcome = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=README.parent,
+    )
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_the_module_tells_what_is_installed() -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "distchan"], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(
+        r"distchan \d+\.\d+\.\d+, backend (cython|python), event loop \w+\n", outcome.stdout
+    )
