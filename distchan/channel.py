@@ -101,8 +101,8 @@ class Channel(Generic[T]):
     capacity: how many items it holds for receivers that have not come yet. With 0, the default,
         ``send`` waits until a receiver takes the item.
 
-    A channel belongs to the event loop in which it is first awaited. Every method raises
-    RuntimeError when called from another loop or thread.
+    A channel belongs to the event loop in which it is first awaited. Sending, receiving and closing
+    raise RuntimeError when called from another loop or thread.
 
     Raises TypeError or ValueError for a capacity that is not a whole number of at least 0.
     """
@@ -471,6 +471,26 @@ class Channel(Generic[T]):
         self._woken -= 1
         return self._take()
 
+    async def _ask_senders(self) -> Any:
+        """What a waiting sender hands over when given a turn of the loop, else _EMPTY.
+
+        A select does not wait for it any longer, lest it miss what its other channels have; but
+        without that turn, a channel where senders wait would never be drawn beside one that
+        always has something.
+        """
+        waiter = _Waiter()
+        self._receivers[waiter] = None
+        self._grant()
+        try:
+            await _turn()
+            if waiter.channel is None:
+                return _EMPTY
+            item = self._take_reserved(waiter)
+            waiter.channel = None  # the reservation is used up
+            return item
+        finally:
+            self._forget_receiver(waiter)
+
     def _forget_receiver(self, waiter: _Waiter) -> None:
         self._receivers.pop(waiter, None)
         if waiter.channel is self:
@@ -655,6 +675,10 @@ async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | N
                 raise channel._end_error()
             elif not waits and channel._receivable_now():
                 return channel, channel._take_now()
+            elif waits and (channel._senders or channel._granted):
+                item = await channel._ask_senders()
+                if item is not _EMPTY:
+                    return channel, item
         if not waits:
             return None, default
         chosen = await _wait_any([case for case in channels if case not in sends], sends)

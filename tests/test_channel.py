@@ -1168,6 +1168,17 @@ async def test_one_of_several_ready_ones_is_chosen_at_random(
     assert chosen == {"a", "b"}
 
 
+async def test_a_waiting_sender_is_in_the_draw_beside_a_channel_that_always_has_something() -> None:
+    always, sometimes = Channel(int, capacity=60), Channel(int)
+    for i in range(60):  # as above
+        always.send_nowait(i)
+    sender = asyncio.create_task(sometimes.send(-1))
+    await settle()
+    drawn = [await select(always, sometimes) for _ in range(60)]
+    assert (sometimes, -1) in drawn
+    await sender
+
+
 @pytest.mark.parametrize("options", [{}, {"default": None}], ids=["waiting", "default"])
 async def test_one_of_several_waiting_senders_is_chosen_at_random(options: dict[str, Any]) -> None:
     chosen = set()
