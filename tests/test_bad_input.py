@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import struct
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -126,6 +127,7 @@ async def test_a_peer_that_says_nothing_is_dropped(caplog: pytest.LogCaptureFixt
 async def test_a_connection_cut_in_mid_frame_is_the_end_of_that_client_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     async with serving() as (server, out, in_):
         host, port = server.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,11 @@ PROGRAMS = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MU
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+def programs(tmp_path: Path) -> tuple[Path, Path]:
     server, worker, *_ = PROGRAMS
     for name, text in (("server.py", server), ("worker.py", worker)):
         (tmp_path / name).write_text(text, "utf-8")
-    yield tmp_path / "server.py", tmp_path / "worker.py"
+    return tmp_path / "server.py", tmp_path / "worker.py"
 
 
 def start(program: Path) -> "subprocess.Popen[str]":
