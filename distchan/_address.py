@@ -35,13 +35,17 @@ def parse(address: str) -> TcpAddress | UnixAddress:
         if not path:
             raise ValueError('an address like "unix:PATH" needs a path')
         return UnixAddress(path)
+    if "://" in address:
+        raise ValueError(f'an address has no scheme: "localhost:5678", not {address!r}')
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f'an IPv6 address needs brackets, as in "[::1]:5678", got {address!r}')
-    if not (colon and port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (colon and port.isascii() and port.isdigit()):
         raise ValueError(f'an address is "host:port" or "unix:PATH", got {address!r}')
+    if int(port) > 65535:
+        raise ValueError(f"the port of an address is 0 to 65535, got {address!r}")
     return TcpAddress(host, int(port))
 
 
@@ -61,9 +65,14 @@ async def listen(address: TcpAddress | UnixAddress) -> socket.socket:
         return _listen_unix(address.path)
     loop = asyncio.get_running_loop()
     # An empty host is every address of the machine, as in Go.
-    found = await loop.getaddrinfo(
-        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    try:
+        found = await loop.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise OSError(
+            error.errno, f"cannot listen on {address.host!r}: {error.strerror}"
+        ) from error
     family, kind, protocol, _, bound = min(found, key=lambda info: info[0] != socket.AF_INET)
     sock = socket.socket(family, kind, protocol)
     try:

@@ -23,15 +23,15 @@ class HandshakeTimeout(HandshakeError, TimeoutError):
 class Owner(Protocol):
     """The Server or Client that a connection belongs to."""
 
-    def on_connected(self, connection: "Connection") -> None:
+    def _on_connected(self, connection: "Connection") -> None:
         """The transport is there, the handshake is about to begin."""
 
-    def on_event(self, connection: "Connection", event: Event) -> None: ...
+    def _on_event(self, connection: "Connection", event: Event) -> None: ...
 
-    def on_over(self, connection: "Connection", reason: Exception | None) -> None:
+    def _on_over(self, connection: "Connection", reason: Exception | None) -> None:
         """The session has ended, well or badly. ``reason``: what broke it, if anything did."""
 
-    def on_lost(self, connection: "Connection") -> None:
+    def _on_lost(self, connection: "Connection") -> None:
         """The transport is gone, too."""
 
 
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.peer_address = spell(transport.get_extra_info("peername"))
         self._deadline = self._loop.call_later(self._handshake_timeout, self._too_late)
-        self._owner.on_connected(self)
+        self._owner._on_connected(self)
         self.flush_soon()
 
     def data_received(self, data: bytes) -> None:
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
                 if self._deadline is not None:
                     self._deadline.cancel()
                     self._deadline = None
-                self._owner.on_event(self, event)
+                self._owner._on_event(self, event)
         except DistchanError as error:
             self._reason = error
         except Exception as error:
@@ -105,16 +105,19 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._end(self._reason or error)
-        self._owner.on_lost(self)
+        self._owner._on_lost(self)
 
     def _end(self, reason: Exception | None) -> None:
         if not self._over:
             self._over = True
-            self._owner.on_over(self, reason)
+            self._owner._on_over(self, reason)
 
     def _too_late(self) -> None:
         self.refuse(
-            HandshakeTimeout(f"no handshake within {self._handshake_timeout:g} s of connecting")
+            HandshakeTimeout(
+                "it accepted the connection but did not introduce itself within "
+                f"{self._handshake_timeout:g} s"
+            )
         )
 
     # -- the owner's side -------------------------------------------------------------------------

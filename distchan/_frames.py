@@ -31,6 +31,15 @@ class Run(msgspec.Struct, frozen=True):
     """The sum of the sizes of their payloads, kind and number not counted."""
 
 
+class Undecodable(msgspec.Struct, frozen=True):
+    """A data frame whose payload does not decode. It harms no other frame."""
+
+    number: int
+    size: int
+    """Of its payload."""
+    error: DecodeError
+
+
 def checked_signature(signature: int) -> int:
     if not 0 <= signature <= 0xFFFF_FFFF:
         raise ValueError(f"signature must fit 32 bits without a sign, not {signature}")
@@ -70,7 +79,10 @@ def too_large(length: int, limit: int) -> FrameTooLarge:
 def bad_header(expected: int, signature: int, length: int, limit: int) -> ProtocolError:
     """Why a header is refused, before anything is known of its frame's kind."""
     if signature != expected:
-        return InvalidSignature(f"expected signature 0x{expected:08x}, got 0x{signature:08x}")
+        return InvalidSignature(
+            f"expected signature 0x{expected:08x}, got 0x{signature:08x}: another program, "
+            "or another option"
+        )
     if length < 1:
         return ProtocolError(f"frame length {length} is below the minimum of 1")
     return too_large(length, limit)
@@ -86,8 +98,10 @@ def bad_number(expected: int, number: int) -> ProtocolError:
     return ProtocolError(f"expected data frame number {expected}, got {number}")
 
 
-def undecodable(number: int, error: Exception) -> DecodeError:
-    return DecodeError(f"data frame {number} does not decode: {type(error).__name__}: {error}")
+def undecodable(number: int, size: int, error: Exception) -> Undecodable:
+    words = DecodeError(f"data frame {number} does not decode: {type(error).__name__}: {error}")
+    words.__cause__ = error
+    return Undecodable(number, size, words)
 
 
 def reentered() -> RuntimeError:

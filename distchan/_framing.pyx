@@ -178,6 +178,8 @@ cdef class Decoder:
     # The run so far. Kept here so that an interrupted read() loses nothing.
     cdef list _values
     cdef Py_ssize_t _size
+    # The data frame after the run, if it does not decode.
+    cdef object _failed
     cdef object _error
     cdef bint _reading
 
@@ -194,6 +196,7 @@ cdef class Decoder:
         self._taken = 0
         self._values = []
         self._size = 0
+        self._failed = None
         self._error = None
         self._reading = False
 
@@ -212,6 +215,8 @@ cdef class Decoder:
     def read(self):
         """Return the next control frame or run of data frames; None when bytes are missing.
 
+        A data frame that does not decode ends a run and is returned by itself.
+
         What is wrong with the stream is raised once all before it has been returned, and then
         for ever.
         """
@@ -220,7 +225,7 @@ cdef class Decoder:
         self._reading = True
         control = None
         try:
-            if self._error is None:
+            if self._error is None and self._failed is None:
                 control = self._cut()
         except ProtocolError as error:
             self._error = error
@@ -233,6 +238,9 @@ cdef class Decoder:
             self._values = []
             self._size = 0
             return self._data_kind, run
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            return self._data_kind, failed
         if self._error is not None:
             # Without with_traceback() the traceback would grow with every repetition.
             raise self._error.with_traceback(None)
@@ -291,7 +299,10 @@ cdef class Decoder:
                 try:
                     value = decode(payload)
                 except Exception as error:
-                    raise _frames.undecodable(number, error) from error
+                    self._failed = _frames.undecodable(number, payload_size, error)
+                    self._next_number += 1
+                    self._position += needed
+                    return None
                 self._values.append(value)
                 self._size += payload_size
                 self._next_number += 1

@@ -15,6 +15,7 @@ from ._frames import (
     MAX_LENGTH,
     REFERENCE_THRESHOLD,
     Run,
+    Undecodable,
     bad_data_length,
     bad_header,
     bad_number,
@@ -111,6 +112,7 @@ class Decoder:
         "_data_limit",
         "_decode",
         "_error",
+        "_failed",
         "_limit",
         "_next_number",
         "_position",
@@ -140,6 +142,7 @@ class Decoder:
         # The run so far. Kept here so that an interrupted read() loses nothing.
         self._values: list[Any] = []
         self._size = 0
+        self._failed: Undecodable | None = None
         self._error: ProtocolError | None = None
         self._reading = False
 
@@ -155,8 +158,10 @@ class Decoder:
         if self._error is None:
             self._waiting.append(piece)
 
-    def read(self) -> tuple[int, bytes | Run] | None:
+    def read(self) -> tuple[int, bytes | Run | Undecodable] | None:
         """Return the next control frame or run of data frames; None when bytes are missing.
+
+        A data frame that does not decode ends a run and is returned by itself.
 
         What is wrong with the stream is raised once all before it has been returned, and then
         for ever.
@@ -166,7 +171,7 @@ class Decoder:
         self._reading = True
         control = None
         try:
-            if self._error is None:
+            if self._error is None and self._failed is None:
                 control = self._cut()
         except ProtocolError as error:
             self._error = error
@@ -179,6 +184,9 @@ class Decoder:
             self._values = []
             self._size = 0
             return self._data_kind, run
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            return self._data_kind, failed
         if self._error is not None:
             # Without with_traceback() the traceback would grow with every repetition.
             raise self._error.with_traceback(None)
@@ -222,7 +230,10 @@ class Decoder:
                 try:
                     value = decode(payload)
                 except Exception as error:
-                    raise undecodable(number, error) from error
+                    self._failed = undecodable(number, len(payload), error)
+                    self._next_number += 1
+                    self._position = end
+                    return None
                 self._values.append(value)
                 self._size += len(payload)
                 self._next_number += 1

@@ -11,7 +11,7 @@ __all__ = ["Inbox"]
 
 
 class _Run:
-    """Items that arrived together, the oldest at the end."""
+    """Items that arrived together, the oldest at the end; none: a frame that carries no item."""
 
     __slots__ = ("connection", "items", "size")
 
@@ -47,6 +47,9 @@ class Inbox:
             # The bytes of a run are granted anew when all of it has been taken.
             self._runs.popleft()
             run.connection.took(1, run.size)
+            while self._runs and not self._runs[0].items:
+                gap = self._runs.popleft()
+                gap.connection.took(1, gap.size)
         return item
 
     def drained(self) -> None:
@@ -58,6 +61,16 @@ class Inbox:
         self._runs.append(_Run(connection, items, size))
         self._count += len(items)
         self.channel._serve()
+
+    def skip(self, connection: Connection, size: int) -> None:
+        """One data frame that carries no item: it is taken when those before it are.
+
+        A connection must be told of what is taken in the order in which it came.
+        """
+        if self._runs:
+            self._runs.append(_Run(connection, [], size))
+        else:
+            connection.took(1, size)
 
     def discard(self) -> int:
         """Drop what nobody has taken; how many items that were."""

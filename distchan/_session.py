@@ -22,12 +22,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Final, TypeAlias
 
+from distchan import _frames
 from distchan._backend import Decoder, Encoder
 from distchan._frames import Run
 from distchan._handshake import Hello, check_as_client, check_as_server
 from distchan._wire import Kind
 from distchan.errors import (
     ConnectionLost,
+    DecodeError,
     DistchanError,
     HandshakeError,
     InvalidSignature,
@@ -45,8 +47,10 @@ __all__ = [
     "Event",
     "Left",
     "Opened",
+    "Rejected",
     "ServerSession",
     "Session",
+    "Undecodable",
 ]
 
 _CREDIT: Final = struct.Struct("<QQQ")
@@ -78,6 +82,21 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Undecodable:
+    """One data frame whose payload does not decode, in its place between the others."""
+
+    error: DecodeError
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The peer says that one of our data frames does not decode."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Credited:
     """The peer has taken items or allows more."""
 
@@ -100,7 +119,7 @@ class Bye:
     """The server has processed everything; the session is over."""
 
 
-Event: TypeAlias = Opened | Arrived | Credited | Closed | Left | Bye
+Event: TypeAlias = Opened | Arrived | Undecodable | Rejected | Credited | Closed | Left | Bye
 
 
 class Session:
@@ -241,6 +260,8 @@ class Session:
                 event: Event | None
                 if isinstance(body, Run):
                     event = self._on_data(body)
+                elif isinstance(body, _frames.Undecodable):
+                    event = self._on_undecodable(body)
                 else:
                     event = self._on_control(kind, body)
                 if event is not None:
@@ -263,18 +284,28 @@ class Session:
 
     # -- the rules --------------------------------------------------------------------------------
 
-    def _on_data(self, run: Run) -> Arrived | None:
+    def _on_data(self, run: Run) -> Event | None:
+        self._count(len(run.values), run.size)
+        return Arrived(run.values, run.size)
+
+    def _on_undecodable(self, frame: _frames.Undecodable) -> Event | None:
+        self._count(1, frame.size)
+        words = _words(str(frame.error))
+        self._encoder.add(Kind.REJECT, _COUNT.pack(frame.number) + words)
+        return Undecodable(frame.error, frame.size)
+
+    def _count(self, frames: int, size: int) -> None:
+        """Data frames have come."""
         if not self.receiving:
             raise ProtocolError("data after CLOSE")
-        self.received += len(run.values)
-        self._received_bytes += run.size
+        self.received += frames
+        self._received_bytes += size
         # The last frame may cross the limit in bytes, by its own size at the most.
         if (
             self.received > self._granted_items
             or self._received_bytes > self._granted_bytes + self._hello.max_frame_size
         ):
             raise ProtocolError("more data than was granted")
-        return Arrived(run.values, run.size)
 
     def _on_control(self, kind: int, body: bytes) -> Event | None:
         if kind == Kind.ERROR and body:
@@ -290,6 +321,8 @@ class Session:
             return self._on_credit(body)
         if kind == Kind.CLOSE:
             return self._on_close(body)
+        if kind == Kind.REJECT:
+            return Rejected(body[_COUNT.size :].decode(errors="replace"))
         return self._on_own(kind, body)
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
@@ -398,9 +431,13 @@ class ClientSession(Session):
         check_as_client(self._hello, peer, self._transforms)
         return self._open(peer)
 
-    def _on_data(self, run: Run) -> Arrived | None:
+    def _on_data(self, run: Run) -> Event | None:
         event = super()._on_data(run)
         return None if self._left else event  # what was under way belongs to others now
+
+    def _on_undecodable(self, frame: _frames.Undecodable) -> Event | None:
+        event = super()._on_undecodable(frame)
+        return None if self._left else event
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
         if kind != Kind.BYE or self.sending:

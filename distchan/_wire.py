@@ -50,5 +50,8 @@ class Kind(IntEnum):
     """Client to server, empty: deal me nothing more; what I have not taken goes to others."""
     BYE = 7
     """Server to client, empty: everything you sent has been processed; the connection ends."""
-    ERROR = 8
+    REJECT = 8
+    """Both ways: uint64 number, then words (UTF-8). The payload of that data frame does not
+    decode. It counts as taken; nothing else happens."""
+    ERROR = 9
     """Both ways: uint8 code, then words (UTF-8). The sender closes the connection."""

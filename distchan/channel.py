@@ -112,7 +112,10 @@ class Channel(Generic[T]):
     @overload
     def __init__(self: "Channel[Any]", item_type: object = Any, capacity: int = 0) -> None: ...
     def __init__(self, item_type: object = Any, capacity: int = 0) -> None:
-        self._capacity = operator.index(capacity)
+        try:
+            self._capacity = operator.index(capacity)
+        except TypeError:
+            raise TypeError(f"capacity must be a whole number, not {capacity!r}") from None
         if capacity < 0:
             raise ValueError(f"capacity must be at least 0, not {capacity}")
         self._item_type: Any = item_type
@@ -447,9 +450,12 @@ class Channel(Generic[T]):
             while not waiter.wake(self):
                 waiter, entry = self._senders.popitem(last=False)
         waiter.sent = True
+        # Behind what is reserved for woken receivers, and the oldest of that for the caller.
+        self._buffer.append(entry)
+        item, _ = self._pop()
         self._received += 1
         self._grant()  # the place that it had been granted
-        return cast(T, entry[0])
+        return cast(T, item)
 
     async def _wait_receive(self) -> T:
         if self._closed and self._drained():
@@ -623,7 +629,10 @@ class Channel(Generic[T]):
         if self._loop is not running and self._loop is not None:
             if running is None and not self._loop.is_running():
                 return
-            raise RuntimeError(f"{self!r} belongs to another event loop or thread")
+            raise RuntimeError(
+                f"{self!r} belongs to another event loop or thread; from a thread, use "
+                "asyncio.run_coroutine_threadsafe(channel.send(item), loop)"
+            )
 
     async def _breathe(self) -> None:
         """Let the loop turn. Before an operation, never after: cancelling it here is harmless."""
@@ -646,7 +655,8 @@ async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | N
     them happens; the return value is its channel and the item received or sent. If several could
     happen at once, one of them is chosen at random. If none can and ``default`` is given,
     ``(None, default)`` is returned at once; otherwise select waits, first come first served with
-    all others. When it is cancelled, nothing has happened.
+    all others. When it is cancelled, nothing has happened (but see Channel.receive_nowait, which
+    may take the item that a select is waiting to send).
 
     A channel that is closed ends the select: EndOfChannel (or the error that it was closed with)
     if it was to be received from and is drained, ChannelClosed if it was to be sent on; the
@@ -679,11 +689,13 @@ async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | N
                 item = await channel._ask_senders()
                 if item is not _EMPTY:
                     return channel, item
-        if not waits:
-            return None, default
-        chosen = await _wait_any([case for case in channels if case not in sends], sends)
-        if chosen is not None:
-            return chosen
+                break  # the other cases may have changed in that turn
+        else:
+            if not waits:
+                return None, default
+            chosen = await _wait_any([case for case in channels if case not in sends], sends)
+            if chosen is not None:
+                return chosen
 
 
 def _channels_of(cases: tuple[_Case, ...]) -> list[Channel[Any]]:

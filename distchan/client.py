@@ -20,6 +20,8 @@ from distchan._session import (
     Credited,
     Event,
     Opened,
+    Rejected,
+    Undecodable,
 )
 from distchan._wire import SIGNATURE
 from distchan._wiring import Options, Wiring, check_seconds
@@ -166,8 +168,11 @@ class Client:
         """Wait until all work is handed over and confirmed by the server.
 
         That is: the server has no more items (or was told that no more are wanted), ``outgoing`` is
-        closed, and everything sent on it has arrived. Raises ConnectionLost if that cannot be.
+        closed, and everything sent on it has arrived. Raises ConnectionLost if that cannot be,
+        RuntimeError if the client was not entered.
         """
+        if not self._started:
+            raise RuntimeError("this client has not been started: use `async with Client(...)`")
         await asyncio.shield(self._done)
 
     async def aclose(self, timeout: float | None = None) -> None:
@@ -300,14 +305,14 @@ class Client:
 
     # -- events -----------------------------------------------------------------------------------
 
-    def on_connected(self, connection: Connection) -> None:
+    def _on_connected(self, connection: Connection) -> None:
         self._candidate = connection
         self._connections.add(connection)
         self._released.clear()
         assert isinstance(connection.session, ClientSession)
         connection.session.start()
 
-    def on_event(self, connection: Connection, event: Event) -> None:
+    def _on_event(self, connection: Connection, event: Event) -> None:
         match event:
             case Arrived(values, size):
                 if self._inbox is not None and not self._inbox.channel.closed:
@@ -316,6 +321,12 @@ class Client:
             case Credited():
                 if self._dealer is not None:
                     self._dealer.credited(connection)
+            case Undecodable(error, size):
+                self._logger.warning("an item from %s: %s", self._address, error)
+                if self._inbox is not None:
+                    self._inbox.skip(connection, size)
+            case Rejected(words):
+                self._logger.warning("%s could not decode a result: %s", self._address, words)
             case Opened():
                 self._on_opened(connection)
             case Closed(error):
@@ -326,7 +337,7 @@ class Client:
                 if not self._done.done():
                     self._done.set_result(None)
 
-    def on_over(self, connection: Connection, reason: Exception | None) -> None:
+    def _on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection is self._connection:
             self._connection = None
             if not connection.session.finished and not self._done.done():
@@ -336,7 +347,7 @@ class Client:
                 reason or ConnectionResetError("it closed the connection in the handshake")
             )
 
-    def on_lost(self, connection: Connection) -> None:
+    def _on_lost(self, connection: Connection) -> None:
         self._connections.remove(connection)
         if not self._connections:
             self._released.set()

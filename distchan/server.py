@@ -19,13 +19,21 @@ from distchan._session import (
     Event,
     Left,
     Opened,
+    Rejected,
     ServerSession,
+    Undecodable,
 )
 from distchan._wire import SIGNATURE
 from distchan._wiring import Options, Wiring
 from distchan.channel import Channel
 from distchan.codecs import Codec
-from distchan.errors import AlreadyStarted, ChannelClosed, ConnectionLost, HandshakeError
+from distchan.errors import (
+    AlreadyStarted,
+    ChannelClosed,
+    ConnectionLost,
+    DecodeError,
+    HandshakeError,
+)
 from distchan.transforms import Transform
 
 __all__ = ["ClientInfo", "Server", "ServerStatistics"]
@@ -61,7 +69,10 @@ class ServerStatistics:
     results: int
     """Results that have come from clients."""
     lost: int
-    """Items that were on their way to clients whose connection broke."""
+    """Items dealt to clients whose connection broke, as far as those had not confirmed that a task
+    received them: at most so many are lost. What their tasks had in hand is not known here."""
+    undecodable: int
+    """Items and results that did not decode where they arrived: logged and left out."""
     refused: int
     """Connections turned away, for whatever reason."""
     dropped_items: int
@@ -165,6 +176,7 @@ class Server:
         self._dealt_before = 0  # by connections that are no more
         self._results = 0
         self._lost = 0
+        self._undecodable = 0
         self._refused = 0
         self._dropped_items = 0
         self._dropped_results = 0
@@ -208,6 +220,7 @@ class Server:
             held=sum(session.outstanding for session in sessions),
             results=self._results,
             lost=self._lost,
+            undecodable=self._undecodable,
             refused=self._refused,
             dropped_items=self._dropped_items,
             dropped_results=self._dropped_results,
@@ -217,10 +230,12 @@ class Server:
         """Wait until so many clients are connected that can be dealt work.
 
         Without an outgoing channel, all clients count. Raises ChannelClosed if the server closes
-        first, ValueError if ``clients`` is below 1.
+        first, ValueError if ``clients`` is below 1, RuntimeError if the server was not entered.
         """
         if clients < 1:
             raise ValueError(f"clients must be at least 1, not {clients}")
+        if not self._started:
+            raise RuntimeError("this server has not been started: use `async with Server(...)`")
         if self._closed:
             raise ChannelClosed("the server has closed")
         if self._workers() < clients:
@@ -346,14 +361,14 @@ class Server:
 
     # -- events -----------------------------------------------------------------------------------
 
-    def on_connected(self, connection: Connection) -> None:
+    def _on_connected(self, connection: Connection) -> None:
         self._connections.add(connection)
         self._strangers.add(connection)
         self._nobody.clear()
         if self._ended or self._closed:
             connection.refuse(HandshakeError("this server's work is finished"))
 
-    def on_event(self, connection: Connection, event: Event) -> None:
+    def _on_event(self, connection: Connection, event: Event) -> None:
         match event:
             case Arrived(values, size):
                 self._on_results(connection, values, size)
@@ -361,6 +376,13 @@ class Server:
                 if self._dealer is not None:
                     self._dealer.credited(connection)
                 self._check_work_done()
+            case Undecodable(error, size):
+                self._on_undecodable(connection, error, size)
+            case Rejected(words):
+                self._undecodable += 1
+                self._logger.warning(
+                    "client %s could not decode an item: %s", connection.peer_address, words
+                )
             case Opened():
                 self._on_joined(connection)
             case Closed(error):
@@ -375,7 +397,7 @@ class Server:
                 assert isinstance(connection.session, ServerSession)
                 self._take_back(connection, connection.session.reclaim())
 
-    def on_over(self, connection: Connection, reason: Exception | None) -> None:
+    def _on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection in self._strangers:
             self._strangers.remove(connection)
             self._refused += 1
@@ -386,7 +408,7 @@ class Server:
             del self._clients[connection]
             self._on_left(connection, reason)
 
-    def on_lost(self, connection: Connection) -> None:
+    def _on_lost(self, connection: Connection) -> None:
         self._connections.remove(connection)
         if not self._connections:
             self._nobody.set()
@@ -414,6 +436,15 @@ class Server:
         else:
             self._inbox.arrive(client, values, size)
 
+    def _on_undecodable(self, client: Connection, error: DecodeError, size: int) -> None:
+        assert self._inbox is not None
+        self._undecodable += 1
+        self._logger.warning("a result of client %s: %s", client.peer_address, error)
+        if self._inbox.channel.closed:
+            client.took(1, size)
+        else:
+            self._inbox.skip(client, size)
+
     def _on_left(self, client: Connection, reason: Exception | None) -> None:
         session = client.session
         self._dealt_before += session.sent
@@ -422,7 +453,7 @@ class Server:
         if lost and not self._closed:
             self._lost += lost
             self._logger.warning(
-                "client %s was cut off (%s); lost items that were on their way to it: %d",
+                "client %s was cut off (%s); items dealt to it that may be lost: %d",
                 client.peer_address,
                 reason or "it closed the connection",
                 lost,
@@ -486,18 +517,25 @@ class Server:
         return sum(client.session.sending for client in self._clients)
 
     def _explain(self) -> None:
-        """Say what a server that has been asked to end is waiting for."""
+        """Say what keeps a server from ending or, with no client to deal to, from going on."""
         self._explainer = asyncio.get_running_loop().call_later(_EXPLAIN_EVERY, self._explain)
-        closing = self._shutting_down or (self._dealer is not None and self._dealer.channel.closed)
-        if not closing or self._drained.is_set():
+        if self._drained.is_set():
             return
         figures = self.statistics()
-        self._logger.info(
-            "%s waits for its end; items that wait for a client: %d, items not yet received by "
-            "the %d clients: %d, results not yet received here: %d",
-            self._address,
-            figures.waiting,
-            figures.num_clients,
-            figures.held,
-            0 if self._inbox is None else len(self._inbox),
-        )
+        if self._dealer is None:
+            ending, stuck = self._shutting_down, False
+        else:
+            channel = self._dealer.channel
+            ending = channel.closed
+            stuck = not self.ready and figures.waiting + channel.statistics().waiting_senders > 0
+        if ending or stuck:
+            self._logger.warning(
+                "%s waits %s; clients: %d, items that wait for one: %d, items dealt and not yet "
+                "received: %d, results not yet received here: %d",
+                self._address,
+                "for a client to deal to" if stuck else "for its end",
+                figures.num_clients,
+                figures.waiting,
+                figures.held,
+                0 if self._inbox is None else len(self._inbox),
+            )

@@ -5,12 +5,13 @@ import contextlib
 import logging
 import struct
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
 import pytest
 
-from distchan import Channel, Client, ConnectionLost, DecodeError, ProtocolError, Server
+from distchan import Channel, Client, ConnectionLost, InvalidSignature, ProtocolError, Server
 from distchan._wire import SIGNATURE, Kind
 from tests.helpers import wiring
 
@@ -42,8 +43,6 @@ HOSTILE = {
     "a second hello": hello() * 2,
     "hello, then too large an item": hello() + frame(b"\x03", length=2**24),
     "hello, then a wrong number": hello() + frame(b"\x03" + struct.pack("<Q", 7) + b"\xa1x"),
-    "hello, then what does not decode": hello() + frame(b"\x03" + bytes(8) + b"\xc1"),
-    "hello, then another type": hello() + frame(b"\x03" + bytes(8) + b"\x05"),
     "hello, then data without credit": hello()
     + b"".join(frame(b"\x03" + struct.pack("<Q", n) + b"\xa1x") for n in range(20)),
     "hello, then more confirmed than sent": hello()
@@ -114,6 +113,53 @@ async def test_good_results_before_bad_ones_are_kept() -> None:
         assert await in_.receive() == "good"
 
 
+async def test_results_that_do_not_decode_are_left_out_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as (server, _, in_):
+        host, port = server.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        results = (b"\xa1a", b"\xc1", b"\x05", b"\xa1b")
+        writer.write(
+            hello()
+            + b"".join(
+                frame(b"\x03" + struct.pack("<Q", number) + result)
+                for number, result in enumerate(results)
+            )
+        )
+        assert [await in_.receive(), await in_.receive()] == ["a", "b"]
+        writer.close()
+        await writer.wait_closed()
+        await reader.read()
+        assert server.statistics().undecodable == 2
+    assert "data frame 1 does not decode" in caplog.text
+    assert "data frame 2 does not decode: ValidationError: Expected `str`, got `int`" in caplog.text
+
+
+@dataclass
+class Order:
+    number: int
+
+
+async def test_items_that_do_not_decode_are_left_out_and_nothing_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    out, first, second = Channel(Order), Channel(Order), Channel(Order)
+    async with Server("localhost:0", out, None) as server:
+        async with Client(server.address, None, first, prefetch=6):
+            for number in (0, "one", 2, "three", 4, "five"):
+                await out.send(Order(number))  # type: ignore[arg-type]
+            async for order in first:
+                assert order.number == 0
+                break
+        # The rest of what the first one had goes to the second.
+        async with Client(server.address, None, second):
+            out.close()
+            assert [order.number async for order in second] == [2, 4]
+        assert server.statistics().lost == 0
+    assert "could not decode an item: data frame 1 does not decode" in caplog.text
+
+
 async def test_a_peer_that_says_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(handshake_timeout=0.05) as (server, _, _):
         host, port = server.address.split(":")
@@ -121,7 +167,7 @@ async def test_a_peer_that_says_nothing_is_dropped(caplog: pytest.LogCaptureFixt
         assert bytes([Kind.ERROR]) in await reader.read()
         writer.close()
         await writer.wait_closed()
-    assert "no handshake within 0.05 s" in caplog.text
+    assert "did not introduce itself within 0.05 s" in caplog.text
 
 
 async def test_a_connection_cut_in_mid_frame_is_the_end_of_that_client_only(
@@ -159,8 +205,7 @@ class HostileServer(asyncio.Protocol):
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        (hello() + frame(b"\x02" + bytes(8) + b"\xc1"), DecodeError),
-        (hello() + frame(b"\x02" + bytes(8) + b"\x05"), DecodeError),
+        (hello() + b"GET / HTTP/1.1", InvalidSignature),
         (hello() + frame(bytes([Kind.LEAVE])), ProtocolError),
         (hello() + frame(b"", length=-1), ProtocolError),
     ],

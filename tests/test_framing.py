@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distchan._frames import MAX_LENGTH, REFERENCE_THRESHOLD, Run
+from distchan._frames import MAX_LENGTH, REFERENCE_THRESHOLD, Run, Undecodable
 from distchan._wire import CONTROL_LIMIT, DATA_PREFIX, MAX_FRAME_SIZE, SIGNATURE, Kind
 from distchan.errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 
@@ -72,11 +72,12 @@ def outcome(decoder: Any, pieces: Iterable[bytes]) -> Outcome:
             decoder.feed(piece)
             while (thing := decoder.read()) is not None:
                 kind, content = thing
-                things += (
-                    [(kind, [value]) for value in content.values]
-                    if isinstance(content, Run)
-                    else [thing]
-                )
+                if isinstance(content, Run):
+                    things += [(kind, [value]) for value in content.values]
+                elif isinstance(content, Undecodable):
+                    things.append((kind, (content.number, content.size, str(content.error))))
+                else:
+                    things.append(thing)
     except Exception as error:
         return things, type(error), str(error)
     return things, None, ""
@@ -514,7 +515,7 @@ def test_an_error_releases_what_was_fed(framing: ModuleType) -> None:
 # --- Decoder: decode() --------------------------------------------------------------------------
 
 
-def test_what_decode_raises_becomes_a_decode_error(framing: ModuleType) -> None:
+def test_what_decode_raises_ends_the_run_and_nothing_else(framing: ModuleType) -> None:
     original = ValueError("no such word")
 
     def decode(payload: bytes) -> object:
@@ -523,13 +524,17 @@ def test_what_decode_raises_becomes_a_decode_error(framing: ModuleType) -> None:
         return payload
 
     decoder = new_decoder(framing, decode)
-    decoder.feed(data(0, b"good") + data(1, b"bad") + data(2, b"good"))
+    decoder.feed(data(0, b"good") + data(1, b"bad") + data(2, b"better") + data(3, b"bad"))
     assert decoder.read() == (Kind.ITEM, Run([b"good"], 4))
-    for _ in range(2):
-        with pytest.raises(DecodeError) as caught:
-            decoder.read()
-        assert str(caught.value) == "data frame 1 does not decode: ValueError: no such word"
-        assert caught.value.__cause__ is original
+    _, failed = decoder.read()
+    assert (failed.number, failed.size) == (1, 3)
+    assert type(failed.error) is DecodeError
+    assert str(failed.error) == "data frame 1 does not decode: ValueError: no such word"
+    assert failed.error.__cause__ is original
+    assert decoder.read() == (Kind.ITEM, Run([b"better"], 6))
+    _, failed = decoder.read()
+    assert failed.number == 3
+    assert decoder.read() is None
 
 
 def test_repeated_errors_do_not_pile_up_tracebacks(framing: ModuleType) -> None:
@@ -583,10 +588,9 @@ def test_decode_may_feed_the_decoder(framing: ModuleType) -> None:
 def test_decode_may_not_read_the_decoder(framing: ModuleType) -> None:
     decoder = new_decoder(framing, lambda payload: decoder.read())
     decoder.feed(data(0, b"x") + data(1, b"y"))
-    with pytest.raises(DecodeError) as caught:
-        decoder.read()
-    assert isinstance(caught.value.__cause__, RuntimeError)
-    assert str(caught.value.__cause__) == (
+    _, failed = decoder.read()
+    assert isinstance(failed.error.__cause__, RuntimeError)
+    assert str(failed.error.__cause__) == (
         "read() was called while another read() of the same decoder is under way"
     )
 

@@ -57,5 +57,5 @@ def test_the_module_tells_what_is_installed() -> None:
         [sys.executable, "-m", "distchan"], capture_output=True, text=True, check=True
     )
     assert re.fullmatch(
-        r"distchan \d+\.\d+\.\d+, backend (cython|python), event loop \w+\n", outcome.stdout
+        r"distchan \d+\.\d+\.\d+, backend (cython|python), event loop \w+\nin .*\n", outcome.stdout
     )

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distchan._session import Arrived, Bye, Closed, Credited, Left, Opened
+from distchan._session import (
+    Arrived,
+    Bye,
+    Closed,
+    Credited,
+    Left,
+    Opened,
+    Rejected,
+    Undecodable,
+)
 from distchan._wire import Kind
 from distchan.errors import (
     ConnectionLost,
@@ -173,13 +182,17 @@ class TestData:
         ]
         assert values == ["first", "second"]
 
-    def test_an_item_that_does_not_decode_ends_the_session(self) -> None:
+    def test_an_item_that_does_not_decode_is_rejected_and_harms_no_other(self) -> None:
         link = opened((Any, str), (str, str))
-        link.server.send(b"\xa1a")
-        link.server.send(b"\xc1")
-        _, at_client = link.carry()
-        assert at_client[0] == Arrived(["a"], 2)
-        assert isinstance(at_client[1], DecodeError)
+        for payload in (b"\xa1a", b"\xc1", b"\xa1b"):
+            link.server.send(payload)
+        at_server, at_client = link.carry()
+        first, bad, second = at_client
+        assert (first, second) == (Arrived(["a"], 2), Arrived(["b"], 2))
+        assert isinstance(bad, Undecodable)
+        assert isinstance(bad.error, DecodeError)
+        assert bad.size == 1
+        assert at_server == [Rejected(str(bad.error))]
 
     def test_what_the_peer_may_not_send(self) -> None:
         for payload, words in [
