@@ -1,6 +1,7 @@
 """Addresses as users write them: ``"host:port"``, ``"[::1]:port"``, ``"unix:PATH"``."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -10,9 +11,9 @@ from typing import Any
 
 from distchan.errors import AddressInUse
 
-__all__ = ["TcpAddress", "UnixAddress", "listen", "parse", "spell"]
+__all__ = ["BACKLOG", "TcpAddress", "UnixAddress", "UnixPath", "listen", "parse", "spell"]
 
-_BACKLOG = 512
+BACKLOG = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,31 @@ class UnixAddress:
     path: str
 
 
+class UnixPath:
+    """The file of a listening Unix socket, to be unlinked unless somebody has replaced it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._identity = self._identify()
+
+    def unlink(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._identify() == self._identity:
+                os.unlink(self._path)
+
+    def _identify(self) -> tuple[int, int]:
+        status = os.stat(self._path)
+        return status.st_dev, status.st_ino
+
+
 def parse(address: str) -> TcpAddress | UnixAddress:
     """Raises ValueError, or TypeError for something that is no str."""
     if not isinstance(address, str):
         raise TypeError(f'an address is a str like "localhost:5678", not {address!r}')
     if address.startswith("unix:"):
         path = address.removeprefix("unix:")
-        if not path:
-            raise ValueError('an address like "unix:PATH" needs a path')
+        if not path or "\0" in path:
+            raise ValueError(f'an address like "unix:PATH" needs a path, got {address!r}')
         return UnixAddress(path)
     if "://" in address:
         raise ValueError(f'an address has no scheme: "localhost:5678", not {address!r}')
@@ -42,6 +60,10 @@ def parse(address: str) -> TcpAddress | UnixAddress:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f'an IPv6 address needs brackets, as in "[::1]:5678", got {address!r}')
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"{host!r} is no host name: {error}") from error
     if not (colon and port.isascii() and port.isdigit()):
         raise ValueError(f'an address is "host:port" or "unix:PATH", got {address!r}')
     if int(port) > 65535:
@@ -70,9 +92,8 @@ async def listen(address: TcpAddress | UnixAddress) -> socket.socket:
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except socket.gaierror as error:
-        raise OSError(
-            error.errno, f"cannot listen on {address.host!r}: {error.strerror}"
-        ) from error
+        words = f"cannot listen on {address.host!r}: {error.strerror}"
+        raise OSError(error.errno, words) from error
     family, kind, protocol, _, bound = min(found, key=lambda info: info[0] != socket.AF_INET)
     sock = socket.socket(family, kind, protocol)
     try:
@@ -102,7 +123,7 @@ def _listen_unix(path: str) -> socket.socket:
 def _bind(sock: socket.socket, name: Any, address: str) -> socket.socket:
     try:
         sock.bind(name)
-        sock.listen(_BACKLOG)
+        sock.listen(BACKLOG)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error

@@ -5,8 +5,8 @@ import logging
 from typing import Final, Protocol, cast
 
 from distchan._address import spell
-from distchan._session import ClientSession, Event, Session
-from distchan.errors import DistchanError, HandshakeError
+from distchan._session import ClientSession, Event, Opened, Session
+from distchan.errors import DistchanError, HandshakeError, ProtocolError
 
 __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 
@@ -62,8 +62,11 @@ class Connection(asyncio.Protocol):
         self._flush_scheduled = False
         self._writable = True
         self._closing = False
-        self._over = False
-        self._reason: DistchanError | None = None
+        #: The session has ended, and what broke it, if anything did.
+        self.over = False
+        self.reason: Exception | None = None
+        #: Done when the handshake is.
+        self.opened = self._loop.create_future()
         self._deadline: asyncio.TimerHandle | None = None
 
     # -- the transport's side ---------------------------------------------------------------------
@@ -73,6 +76,7 @@ class Connection(asyncio.Protocol):
         self.peer_address = spell(transport.get_extra_info("peername"))
         self._deadline = self._loop.call_later(self._handshake_timeout, self._too_late)
         self._owner._on_connected(self)
+        self.session.start()
         self.flush_soon()
 
     def data_received(self, data: bytes) -> None:
@@ -80,17 +84,31 @@ class Connection(asyncio.Protocol):
             return  # an error has been reported, or everything said
         self.session.feed(data)
         try:
-            while (event := self.session.next_event()) is not None:
-                if self._deadline is not None:
-                    self._deadline.cancel()
-                    self._deadline = None
+            while (event := self._next_event()) is not None:
                 self._owner._on_event(self, event)
-        except DistchanError as error:
-            self._reason = error
         except Exception as error:
             self._logger.exception("error while reading from %s", self.peer_address)
-            self.refuse(DistchanError(f"internal error: {error!r}"))
+            self.refuse(ProtocolError(f"internal error: {error!r}"))
         self._follow_session()
+
+    def _next_event(self) -> Event | None:
+        try:
+            event = self.session.next_event()
+        except DistchanError as error:
+            self.reason = error
+            return None
+        if isinstance(event, Opened):
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+            if not self.opened.done():
+                self.opened.set_result(None)
+        return event
+
+    def eof_received(self) -> None:
+        """The peer has closed: from here on, nothing that is written arrives."""
+        self._closing = True
+        self._end()
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -100,17 +118,28 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._transport is None:
+            return  # it has been abandoned before
         self._closing = True
         self._transport = None
         if self._deadline is not None:
             self._deadline.cancel()
-        self._end(self._reason or error)
-        self._owner._on_lost(self)
+        self.reason = self.reason or error
+        try:
+            self._end()
+        finally:
+            self._owner._on_lost(self)
 
-    def _end(self, reason: Exception | None) -> None:
-        if not self._over:
-            self._over = True
-            self._owner._on_over(self, reason)
+    def _end(self) -> None:
+        if self.over:
+            return
+        self.over = True
+        if not self.opened.done():
+            self.opened.set_exception(
+                self.reason or ConnectionResetError("it closed the connection in the handshake")
+            )
+            self.opened.exception()  # on a server, nobody waits for it
+        self._owner._on_over(self, self.reason)
 
     def _too_late(self) -> None:
         self.refuse(
@@ -156,7 +185,7 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, error: DistchanError) -> None:
         """Tell the peer what is wrong, and close."""
-        self._reason = error
+        self.reason = error
         self.session.refuse(error)
         self.close()
 
@@ -171,16 +200,32 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_later(_LINGER, self.abort)
-        if self._lingers and transport.can_write_eof():
-            transport.write_eof()
-        else:
-            transport.close()
-        self._end(self._reason)
+        try:
+            if self._lingers and transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()
+        except OSError:  # the peer was faster
+            transport.abort()
+        self._end()
 
     def abort(self) -> None:
         """Close at once; what is pending is lost."""
         if self._transport is not None:
             self._transport.abort()
+
+    def abandon(self) -> None:
+        """Have nothing more to do with a connection that nobody wants any longer.
+
+        It may have been opened, and dealt items, in the very turn in which that was decided. If
+        not, its transport may be one that the loop has closed without telling us.
+        """
+        if self.session.opened:
+            self.leave()
+            self.close()
+        else:
+            self.abort()
+            self.connection_lost(None)
 
     def _follow_session(self) -> None:
         if self.session.error is not None or self.session.finished:
@@ -193,10 +238,11 @@ class Connection(asyncio.Protocol):
         self._write()
 
     def _write(self) -> None:
-        if self._transport is None or self._closing or not self._writable:
+        transport = self._transport
+        if transport is None or self._closing or not self._writable or transport.is_closing():
             return
         buffers = self.session.data_to_send()
         if len(buffers) == 1:
-            self._transport.write(buffers[0])
+            transport.write(buffers[0])
         elif buffers:
-            self._transport.writelines(buffers)
+            transport.writelines(buffers)

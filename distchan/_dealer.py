@@ -1,5 +1,6 @@
 """From a channel to connections: encodes items and deals them round robin."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from distchan._backend import Ring
 from distchan._connection import Connection
 from distchan.channel import Channel
+from distchan.errors import DistchanError
 
 __all__ = ["Dealer"]
 
@@ -23,10 +25,14 @@ class Dealer:
         channel: Channel[Any],
         encode: Callable[[Any], bytes],
         finished: Callable[[], None],
+        logger: logging.Logger,
     ) -> None:
         self.channel = channel
         self.encode = encode
         self._on_finished = finished
+        self._logger = logger
+        #: Items from another network that this one cannot carry.
+        self.unencodable = 0
         self._ring: Ring[Connection] = Ring()
         #: Payloads that came back from a connection: dealt before anything new.
         self._returned: deque[bytes] = deque()
@@ -47,6 +53,15 @@ class Dealer:
         if not connection.send(payload):
             self._ring.mark(connection, False)
 
+    def relay(self, item: Any) -> None:
+        try:
+            payload = self.encode(item)
+        except DistchanError as error:
+            self.unencodable += 1
+            self._logger.warning("an item could not be relayed and is left out: %s", error)
+        else:
+            self.put(payload)
+
     def finish(self) -> None:
         self._channel_finished = True
         if self.finished:
@@ -58,6 +73,10 @@ class Dealer:
     def waiting(self) -> int:
         """Items that are to be dealt: returned ones and those in the channel."""
         return len(self._returned) + len(self.channel)
+
+    def largest_waiting(self) -> int:
+        """The size of the largest payload that waits to be dealt, in bytes."""
+        return max(map(len, (*self._returned, *self.channel._payloads())), default=0)
 
     @property
     def finished(self) -> bool:

@@ -28,8 +28,9 @@ class Inbox:
     consumption, not on receipt. ``drained`` is called when the channel is closed and drained.
     """
 
-    def __init__(self, channel: Channel[Any], drained: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel[Any], drained: Callable[[], None], *, relays: bool) -> None:
         self.channel = channel
+        self.relays = relays
         self._on_drained = drained
         self._runs: deque[_Run] = deque()
         self._count = 0

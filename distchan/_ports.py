@@ -21,6 +21,12 @@ class Outlet(Protocol):
     def encode(self, item: Any) -> bytes:
         """The payload of an item. Raises EncodeError or FrameTooLarge; changes nothing."""
 
+    def relay(self, item: Any) -> None:
+        """Deal out an item that came from another network; log it if it cannot be encoded.
+
+        Its sender is far away, so that there is nobody to raise an error to. Call only while live.
+        """
+
     def put(self, payload: bytes) -> None:
         """Deal one item out. Call only while live."""
 
@@ -30,6 +36,10 @@ class Outlet(Protocol):
 
 class Inlet(Protocol):
     """Holds the items that have come from the network until a receiver takes them."""
+
+    @property
+    def relays(self) -> bool:
+        """Whether the channel may have an outlet as well."""
 
     def __len__(self) -> int: ...
 

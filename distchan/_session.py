@@ -156,6 +156,8 @@ class Session:
         self._outstanding: deque[bytes] = deque()
         self._unflushed = 0
         self.sent = 0
+        #: Of these, what the peer's user has taken.
+        self.confirmed = 0
         self._sent_bytes = 0
         self._item_limit = 0
         self._byte_limit = 0
@@ -189,6 +191,9 @@ class Session:
         self.sent += 1
         self._sent_bytes += len(payload)
         return self.sent < self._item_limit and self._sent_bytes < self._byte_limit
+
+    def start(self) -> None:
+        """Called when there is a connection. The client speaks first."""
 
     def close(self, error: str = "") -> None:
         """Say that no more data will be sent. Idempotent."""
@@ -350,8 +355,9 @@ class Session:
         taken, items, size = _CREDIT.unpack(body)
         if taken > self.sent:
             raise ProtocolError(f"{taken} data frames confirmed, but only {self.sent} sent")
-        for _ in range(taken - (self.sent - len(self._outstanding))):
+        for _ in range(min(taken - self.confirmed, len(self._outstanding))):
             self._outstanding.popleft()
+        self.confirmed = max(self.confirmed, taken)
         self._item_limit = max(self._item_limit, items)
         self._byte_limit = max(self._byte_limit, size)
         return Credited()
@@ -383,6 +389,7 @@ class ServerSession(Session):
         """The payloads that a client which has left did not take: they are the caller's again."""
         payloads = list(self._outstanding)
         self._outstanding.clear()
+        self._unflushed = 0
         return payloads
 
     def _on_hello(self, peer: Hello) -> Opened:

@@ -73,6 +73,7 @@ class Wiring:
 
     work_finished: called when the outgoing channel is closed and all of it has been dealt; perhaps
         more than once.
+    relays: whether the incoming channel may be the outgoing one of another object.
     drained: called when the incoming channel is closed and all of it has been received.
     """
 
@@ -82,6 +83,7 @@ class Wiring:
         incoming: Channel[Any] | None,
         options: Options,
         *,
+        relays: bool,
         work_finished: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
@@ -105,12 +107,14 @@ class Wiring:
         if outgoing is not None:
             self._out_codec = codec = codecs.resolve(options.codec, outgoing.item_type)
             sends = describe(outgoing.item_type, codec.name)
-            self.dealer = Dealer(outgoing, self.encoder(options.max_frame_size), work_finished)
+            self.dealer = Dealer(
+                outgoing, self.encoder(options.max_frame_size), work_finished, self.logger
+            )
         if incoming is not None:
             codec = codecs.resolve(options.codec, incoming.item_type)
             receives = describe(incoming.item_type, codec.name)
             self._decode = transforms.decoder(codec, self.transforms)
-            self.inbox = Inbox(incoming, drained)
+            self.inbox = Inbox(incoming, drained, relays=relays)
         assert codec is not None
         self.hello = Hello(
             codec=codec.name,

@@ -20,7 +20,7 @@ import operator
 import random
 import types
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
 
@@ -38,6 +38,11 @@ _STREAK_LIMIT: Final = 256
 
 #: What is queued: an item and, on a channel bound to the network, its encoded form.
 _Entry: TypeAlias = tuple[Any, bytes | None]
+
+
+_NO_RELAY: Final = (
+    "the incoming channel of a Client cannot be another object's outgoing one: relay with a task"
+)
 
 
 class _Empty:
@@ -168,7 +173,7 @@ class Channel(Generic[T]):
         On a channel that a Server or Client delivers into, this counts what has arrived from the
         network, and may exceed the capacity.
         """
-        return self._available()
+        return max(0, self._available())
 
     def __bool__(self) -> bool:
         """True: an empty channel is a channel."""
@@ -251,7 +256,12 @@ class Channel(Generic[T]):
             raise TypeError(
                 f"this channel carries {type_name(self._item_type)}, not {type(item).__name__}"
             )
-        return item, None if self._outlet is None else self._outlet.encode(item)
+        if self._outlet is None:
+            return item, None
+        payload = self._outlet.encode(item)
+        if self._closed:  # by the codec, of all things
+            raise self._closed_error()
+        return item, payload
 
     def _closed_error(self) -> DistchanError:
         if self._failure is not None:
@@ -475,6 +485,8 @@ class Channel(Generic[T]):
         if waiter.channel is None:
             raise self._end_error()
         self._woken -= 1
+        if self._drained():
+            raise self._end_error()  # a Server or Client has dropped what was left
         return self._take()
 
     async def _ask_senders(self) -> Any:
@@ -517,6 +529,8 @@ class Channel(Generic[T]):
         received; then receivers get EndOfChannel, or ``error`` if one is given.
         """
         self._check_loop()
+        if error is not None and not isinstance(error, BaseException):
+            raise TypeError(f"error must be an exception or None, not {error!r}")
         self._close(error, None)
 
     def _fail(self, error: DistchanError) -> None:
@@ -560,6 +574,8 @@ class Channel(Generic[T]):
         """
         if self._outlet is not None:
             raise ChannelInUse("this channel is already the outgoing one of a Server or Client")
+        if self._inlet is not None and not self._inlet.relays:
+            raise ChannelInUse(_NO_RELAY)
         self._adopt_loop()
         buffer: deque[_Entry] = deque((item, outlet.encode(item)) for item, _ in self._buffer)
         for queue in (self._senders, self._granted):
@@ -570,6 +586,12 @@ class Channel(Generic[T]):
         if self._finished:
             outlet.finish()
 
+    def _payloads(self) -> Iterator[bytes]:
+        """The encoded form of all that is in the channel."""
+        for _, payload in (*self._buffer, *self._granted.values(), *self._senders.values()):
+            if payload is not None:
+                yield payload
+
     def _unbind_outlet(self) -> None:
         self._outlet = None
 
@@ -577,6 +599,8 @@ class Channel(Generic[T]):
         """Make a Server or Client one more sender. Raises ChannelInUse, ChannelClosed."""
         if self._inlet is not None:
             raise ChannelInUse("this channel is already the incoming one of a Server or Client")
+        if self._outlet is not None and not inlet.relays:
+            raise ChannelInUse(_NO_RELAY)
         if self._closed:
             raise ChannelClosed("the incoming channel of a Server or Client is closed", self)
         self._adopt_loop()
@@ -605,9 +629,12 @@ class Channel(Generic[T]):
         while self._available() > 0:
             outlet = self._outlet
             if outlet is not None and outlet.live and self._is_outlets_turn():
-                item, payload = self._pop()
-                # What the inlet brought to a relaying channel is not encoded yet.
-                self._put(outlet, (item, outlet.encode(item) if payload is None else payload))
+                entry = self._pop()
+                if entry[1] is None:  # it came from the inlet
+                    self._before_outlet = len(self._receivers)
+                    outlet.relay(entry[0])
+                else:
+                    self._put(outlet, entry)
             elif not self._wake_receiver() and not (outlet is not None and outlet.live):
                 break
         self._grant()

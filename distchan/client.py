@@ -1,17 +1,17 @@
 """The client: receives items from a server on one channel, sends results on another."""
 
 import asyncio
-import contextlib
 import logging
-import random
 import socket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from distchan import _address
 from distchan._address import TcpAddress, UnixAddress
-from distchan._connection import Connection, HandshakeTimeout
+from distchan._connecting import connect
+from distchan._connection import Connection
+from distchan._dealer import Dealer
 from distchan._session import (
     Arrived,
     Bye,
@@ -19,7 +19,6 @@ from distchan._session import (
     Closed,
     Credited,
     Event,
-    Opened,
     Rejected,
     Undecodable,
 )
@@ -29,19 +28,14 @@ from distchan.channel import Channel
 from distchan.codecs import Codec
 from distchan.errors import (
     AlreadyStarted,
-    ConnectError,
     ConnectionLost,
     DistchanError,
+    FrameTooLarge,
     RemoteError,
 )
 from distchan.transforms import Transform
 
 __all__ = ["Client"]
-
-
-#: Pauses between attempts to connect, in seconds: doubled each time, half of it at random.
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
 
 
 class Client:
@@ -96,9 +90,11 @@ class Client:
             raise TypeError("a client needs either an address or sock=, and not both")
         check_seconds("connect_timeout", connect_timeout)
         self._connect_timeout = connect_timeout
-        self._endpoint = None if address is None else _address.parse(address)
-        self._address = "the given socket" if address is None else address
-        self._sock = sock
+        self._target: TcpAddress | UnixAddress | socket.socket
+        if address is not None:
+            self._target, self._address = _address.parse(address), address
+        elif sock is not None:
+            self._target, self._address = sock, "the other end of the given socket"
         self._options = Options(
             codec=codec,
             transforms=transforms,
@@ -114,6 +110,7 @@ class Client:
             outgoing,
             incoming,
             self._options,
+            relays=False,  # an item is done when a task says so
             work_finished=self._on_results_finished,
             drained=self._on_drained,
         )
@@ -123,9 +120,6 @@ class Client:
 
         self._started = False
         self._connection: Connection | None = None
-        #: The connection whose handshake is under way, and what becomes of it.
-        self._candidate: Connection | None = None
-        self._opened: asyncio.Future[None]
         self._reconnecting: asyncio.Task[None] | None = None
         #: Connections whose transport is not closed yet.
         self._connections: set[Connection] = set()
@@ -135,6 +129,8 @@ class Client:
         self._no_more_items = incoming is None
         self._leaving = False
         self._closed = False
+        #: Results that were on their way when a connection was cut.
+        self._lost_results = 0
         self._done: asyncio.Future[None]
 
     # -- beginning and end ------------------------------------------------------------------------
@@ -148,6 +144,8 @@ class Client:
         try:
             await self._connect()
         except BaseException:
+            if self._inbox is not None:
+                self._inbox.discard()
             self._wiring.unbind()
             self._started = False
             raise
@@ -185,10 +183,10 @@ class Client:
             return
         try:
             await self._leave()
-            if self._done.done() or self._is_handing_over():
-                seconds = self._options.drain_timeout if timeout is None else timeout
-                async with asyncio.timeout(seconds):
-                    await self.done()
+            if not self._is_handing_over():
+                self._finish()
+            async with asyncio.timeout(self._options.drain_timeout if timeout is None else timeout):
+                await self.done()
         except TimeoutError:
             raise ConnectionLost(
                 f"the server at {self._address} did not confirm the last results in time"
@@ -202,28 +200,51 @@ class Client:
         return connected or (self._dealer is not None and self._dealer.waiting > 0)
 
     async def _leave(self) -> None:
-        """Ask for no more items and say that no more results will come."""
+        """Ask for no more items, and say that no more results will come."""
         self._leaving = True
-        if self._inbox is not None and not self._inbox.channel.closed:
-            await self._inbox.channel._hand_over_reserved()
-            self._inbox.discard()  # the server gives them to others
+        await self._return_items()
+        if self._inbox is not None:
             self._inbox.channel.close()
         if self._dealer is not None:
             self._dealer.channel.close()
 
+    async def _return_items(self) -> None:
+        """What no task has received goes back to the server, which gives it to others."""
+        try:
+            if self._inbox is not None:
+                await self._inbox.channel._hand_over_reserved()
+        finally:
+            if self._inbox is not None:
+                self._inbox.discard()
+            if self._connection is not None:
+                self._connection.leave()
+
     async def _abort(self) -> None:
         """Close at once; only give back what can be given back without waiting."""
         self._closed = True
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reconnecting
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.leave()
-            connection.close()
-        self._fail(ConnectionLost("the client has been closed"))
+        try:
+            if self._reconnecting is not None:
+                self._reconnecting.cancel()
+                await asyncio.wait((self._reconnecting,))
+            await self._return_items()
+        finally:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            self._fail(ConnectionLost("the client has been closed"))
         await self._released.wait()  # a turn of the loop, unless the server has stopped reading
+
+    def _finish(self) -> None:
+        """Everything has been said; whether all of it was heard is another question."""
+        if self._lost_results:
+            self._fail(
+                ConnectionLost(
+                    f"{self._lost_results} results were on their way to {self._address} when the "
+                    "connection was cut; they may be lost"
+                )
+            )
+        elif not self._done.done():
+            self._done.set_result(None)
 
     def _fail(self, error: ConnectionLost) -> None:
         """End whatever has not ended yet."""
@@ -237,62 +258,43 @@ class Client:
     # -- connecting -------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        """Connect and shake hands; try again until connect_timeout has passed."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._connect_timeout
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await self._attempt()
-            except DistchanError as error:
-                if not isinstance(error, HandshakeTimeout):
-                    raise  # a refusal is final
-                problem: Exception = error
-            except OSError as error:
-                problem = error
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            wait = pause * random.uniform(0.5, 1)
-            if self._sock is not None or loop.time() + wait > deadline:
-                raise ConnectError(
-                    f"no server at {self._address} within {self._connect_timeout:g} s: {problem}"
-                ) from problem
-            await asyncio.sleep(wait)
+        connection = await connect(
+            self._target,
+            lambda: self._wiring.connection(ClientSession, self),
+            name=self._address,
+            connect_timeout=self._connect_timeout,
+            handshake_timeout=self._options.handshake_timeout,
+        )
+        self._logger.info("connected to %s", self._address)
+        if self._dealer is not None:
+            self._adopt_limit(self._dealer, connection)
+        self._connection = connection
+        if self._leaving or (self._inbox is not None and self._inbox.channel.closed):
+            connection.leave()
+        if self._dealer is not None:
+            if self._dealer.finished:
+                connection.finish_sending(self._dealer.last_words)
+            else:
+                self._dealer.join(connection)
+        if connection.over:  # since the handshake
+            self._on_over(connection, connection.reason)
 
-    async def _attempt(self) -> None:
-        self._candidate = None
-        self._opened = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(self._options.handshake_timeout):
-                await self._open_transport()
-            await self._opened  # the connection itself watches over the time of the handshake
-        except BaseException:
-            if self._candidate is not None:
-                self._candidate.abort()
-            await self._released.wait()
-            raise
-        finally:
-            self._candidate = None
-
-    async def _open_transport(self) -> None:
-        loop = asyncio.get_running_loop()
-
-        def connection() -> Connection:
-            return self._wiring.connection(ClientSession, self)
-
-        match self._endpoint:
-            case TcpAddress(host, port):
-                await loop.create_connection(connection, host or "localhost", port)
-            case UnixAddress(path):
-                await loop.create_unix_connection(connection, path)
-            case None:
-                assert self._sock is not None
-                self._sock.setblocking(False)
-                await loop.create_connection(connection, sock=self._sock)
+    def _adopt_limit(self, dealer: Dealer, connection: Connection) -> None:
+        """From here on the server's max_frame_size counts, also for what is encoded already."""
+        limit = connection.session.peer.max_frame_size
+        dealer.encode = self._wiring.encoder(limit)
+        if (largest := dealer.largest_waiting()) > limit:
+            error = FrameTooLarge(
+                f"an item of {largest} bytes waits to be sent, but the max_frame_size of the "
+                f"server at {self._address} is {limit}"
+            )
+            connection.refuse(error)
+            raise error
 
     async def _reconnect(self) -> None:
         try:
             await self._connect()
-        except DistchanError as error:
+        except Exception as error:
             self._give_up(error)
         finally:
             self._reconnecting = None
@@ -306,11 +308,8 @@ class Client:
     # -- events -----------------------------------------------------------------------------------
 
     def _on_connected(self, connection: Connection) -> None:
-        self._candidate = connection
         self._connections.add(connection)
         self._released.clear()
-        assert isinstance(connection.session, ClientSession)
-        connection.session.start()
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         match event:
@@ -327,58 +326,41 @@ class Client:
                     self._inbox.skip(connection, size)
             case Rejected(words):
                 self._logger.warning("%s could not decode a result: %s", self._address, words)
-            case Opened():
-                self._on_opened(connection)
             case Closed(error):
                 self._no_more_items = True
                 if self._inbox is not None:
                     self._inbox.channel._close(RemoteError(error) if error else None, None)
             case Bye():
-                if not self._done.done():
-                    self._done.set_result(None)
+                self._finish()
+            # Opened() is for connect(), which waits for it.
 
     def _on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection is self._connection:
             self._connection = None
-            if not connection.session.finished and not self._done.done():
+            if not connection.session.finished and not self._done.done() and not self._closed:
                 self._on_cut(connection, reason)
-        elif connection is self._candidate and not self._opened.done():
-            self._opened.set_exception(
-                reason or ConnectionResetError("it closed the connection in the handshake")
-            )
 
     def _on_lost(self, connection: Connection) -> None:
         self._connections.remove(connection)
         if not self._connections:
             self._released.set()
 
-    def _on_opened(self, connection: Connection) -> None:
-        self._connection = connection
-        self._logger.info("connected to %s", self._address)
-        if not self._opened.done():
-            self._opened.set_result(None)
-        if self._leaving or (self._inbox is not None and self._inbox.channel.closed):
-            connection.leave()
-        if self._dealer is not None:
-            self._dealer.encode = self._wiring.encoder(connection.session.peer.max_frame_size)
-            if self._dealer.finished:
-                connection.finish_sending(self._dealer.last_words)
-            else:
-                self._dealer.join(connection)
-
     def _on_cut(self, connection: Connection, reason: Exception | None) -> None:
         session = connection.session
         unsent = session.unsent()
+        lost = session.outstanding - len(unsent)
+        self._lost_results += lost
         self._logger.warning(
             "the connection to %s was cut (%s); results on their way that may be lost: %d",
             self._address,
             reason or "the server closed it",
-            session.outstanding - len(unsent),
+            lost,
         )
         if self._dealer is not None:
             self._dealer.leave(connection, unsent)
         finished = self._no_more_items and (self._dealer is None or self._dealer.finished)
-        if isinstance(reason, DistchanError) or finished or self._sock is not None:
+        given = isinstance(self._target, socket.socket)
+        if isinstance(reason, DistchanError) or finished or given:
             self._give_up(reason)
         else:
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())

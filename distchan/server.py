@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from distchan import _address
+from distchan._address import UnixPath
 from distchan._connection import Connection
 from distchan._session import (
     Arrived,
@@ -76,7 +76,8 @@ class ServerStatistics:
     refused: int
     """Connections turned away, for whatever reason."""
     dropped_items: int
-    """Items given up when the server closed before they could be dealt."""
+    """Items given up when the server closed before they were done, and items of a channel that is
+    another server's ``incoming`` which this one cannot encode."""
     dropped_results: int
     """Results given up because nobody received them."""
 
@@ -147,6 +148,7 @@ class Server:
             outgoing,
             incoming,
             self._options,
+            relays=True,
             work_finished=self._check_work_done,
             drained=self._on_drained,
         )
@@ -157,6 +159,7 @@ class Server:
         self._started = False
         self._listener: asyncio.Server | None = None
         self._address = ""
+        self._unix_path: UnixPath | None = None
         #: All connections, those before their handshake, and those after it in joining order.
         self._connections: set[Connection] = set()
         self._strangers: set[Connection] = set()
@@ -205,7 +208,7 @@ class Server:
             ClientInfo(
                 address=client.peer_address,
                 held=client.session.outstanding,
-                settled=client.session.sent - client.session.outstanding,
+                settled=client.session.confirmed,
             )
             for client in self._clients
         )
@@ -222,7 +225,8 @@ class Server:
             lost=self._lost,
             undecodable=self._undecodable,
             refused=self._refused,
-            dropped_items=self._dropped_items,
+            dropped_items=self._dropped_items
+            + (0 if self._dealer is None else self._dealer.unencodable),
             dropped_results=self._dropped_results,
         )
 
@@ -236,8 +240,8 @@ class Server:
             raise ValueError(f"clients must be at least 1, not {clients}")
         if not self._started:
             raise RuntimeError("this server has not been started: use `async with Server(...)`")
-        if self._closed:
-            raise ChannelClosed("the server has closed")
+        if self._closed or self._work_done:
+            raise ChannelClosed("the server's work is done")
         if self._workers() < clients:
             future = asyncio.get_running_loop().create_future()
             self._ready_waiters.append((clients, future))
@@ -256,6 +260,7 @@ class Server:
         try:
             await self._listen()
         except BaseException:
+            self._stop_listening()
             self._wiring.unbind()
             self._started = False
             raise
@@ -268,12 +273,22 @@ class Server:
         if sock is None:
             assert self._endpoint is not None
             sock = await _address.listen(self._endpoint)
-        loop = asyncio.get_running_loop()
         self._address = _address.spell(sock.getsockname())
-        if sock.family == getattr(socket, "AF_UNIX", None):
-            self._listener = await loop.create_unix_server(self._accept, sock=sock)
-        else:
-            self._listener = await loop.create_server(self._accept, sock=sock)
+        loop = asyncio.get_running_loop()
+        is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+        if is_unix and self._sock is None:
+            self._unix_path = UnixPath(self._address.removeprefix("unix:"))
+        create = loop.create_unix_server if is_unix else loop.create_server
+        self._listener = await create(
+            self._accept, sock=sock, backlog=_address.BACKLOG, start_serving=False
+        )
+        await self._listener.start_serving()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._unix_path is not None:
+            self._unix_path.unlink()
 
     def _accept(self) -> Connection:
         return self._wiring.connection(ServerSession, self)
@@ -323,16 +338,10 @@ class Server:
         if self._closed:
             return
         self._closed = True
-        if self._listener is not None:
-            self._listener.close()
-            if self._address.startswith("unix:") and self._sock is None:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._address.removeprefix("unix:"))
+        self._stop_listening()
         if self._explainer is not None:
             self._explainer.cancel()
-        for _, future in self._ready_waiters:
-            if not future.done():
-                future.set_exception(ChannelClosed("the server has closed"))
+        self._fail_ready_waiters()
         self._drop_rest()
 
     def _drop_rest(self) -> None:
@@ -414,6 +423,9 @@ class Server:
             self._nobody.set()
 
     def _on_joined(self, client: Connection) -> None:
+        if self._ended or self._closed:
+            client.refuse(HandshakeError("this server's work is finished"))
+            return
         self._strangers.remove(client)
         self._clients[client] = None
         self._logger.info("client %s joined; %d connected", client.peer_address, self.num_clients)
@@ -471,7 +483,7 @@ class Server:
         self._check_ended()
 
     def _take_back(self, client: Connection, payloads: list[bytes]) -> None:
-        if self._dealer is not None:
+        if self._dealer is not None and not self._closed:
             self._dealer.leave(client, payloads)
         self._check_work_done()
 
@@ -486,6 +498,7 @@ class Server:
         if self._work_done or self._closed or not self._is_work_done():
             return
         self._work_done = True
+        self._fail_ready_waiters()
         for client in tuple(self._clients):
             client.finish_sending(self._last_words)
         self._check_ended()
@@ -502,10 +515,15 @@ class Server:
         if any(client.session.receiving for client in self._clients):
             return
         self._ended = True
-        if self._inbox is None or self._inbox.channel.closed:
+        if self._inbox is None or self._inbox.channel._finished:
             self._drained.set()
         else:
             self._inbox.channel.close()
+
+    def _fail_ready_waiters(self) -> None:
+        for _, future in self._ready_waiters:
+            if not future.done():
+                future.set_exception(ChannelClosed("the server's work is done"))
 
     @property
     def _last_words(self) -> str:

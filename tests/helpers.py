@@ -26,6 +26,7 @@ def wiring(outgoing: object, incoming: object, **options: Any) -> Wiring:
         None if outgoing is None else Channel(outgoing),
         None if incoming is None else Channel(incoming),
         Options(**(OPTIONS | options)),
+        relays=False,
         work_finished=lambda: None,
         drained=lambda: None,
     )

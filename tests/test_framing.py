@@ -340,7 +340,7 @@ REFUSALS = {
         LARGE,
         b"GET / HTTP/1.1\r\n",
         InvalidSignature,
-        "expected signature 0x31636864, got 0x20544547",
+        "expected signature 0x31636864, got 0x20544547: another program, or another option",
     ),
     "no kind": (LARGE, header(0), ProtocolError, "frame length 0 is below the minimum of 1"),
     "negative": (LARGE, header(-5), ProtocolError, "frame length -5 is below the minimum of 1"),
@@ -354,7 +354,7 @@ REFUSALS = {
         LARGE,
         header(-5, 1),
         InvalidSignature,
-        "expected signature 0x31636864, got 0x00000001",
+        "expected signature 0x31636864, got 0x00000001: another program, or another option",
     ),
     "header too long": (
         LARGE,

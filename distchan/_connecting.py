@@ -1,0 +1,92 @@
+"""How a client reaches its server: attempts with pauses, each of them ended by a handshake."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from distchan._address import TcpAddress, UnixAddress
+from distchan._connection import Connection
+from distchan.errors import ConnectError, DistchanError
+
+__all__ = ["connect"]
+
+#: Pauses between attempts, in seconds: doubled each time, half of it at random.
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+
+async def connect(
+    target: TcpAddress | UnixAddress | socket.socket,
+    make_connection: Callable[[], Connection],
+    *,
+    name: str,
+    connect_timeout: float,
+    handshake_timeout: float,
+) -> Connection:
+    """A connection whose handshake is done.
+
+    Tries until ``connect_timeout`` has passed, once if that is 0 or the target is a socket. Raises
+    ConnectError if no server answers; if one refuses, that is final: HandshakeError, ...
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + connect_timeout
+    pause = _FIRST_PAUSE
+    while True:
+        left = deadline - loop.time() if connect_timeout else handshake_timeout
+        try:
+            return await _attempt(target, make_connection, min(left, handshake_timeout))
+        except DistchanError:
+            raise
+        except OSError as error:
+            problem = error
+        pause = min(pause * 2, _LONGEST_PAUSE)
+        wait = pause * random.uniform(0.5, 1)
+        if isinstance(target, socket.socket) or loop.time() + wait > deadline:
+            raise ConnectError(
+                f"no server at {name} within {connect_timeout:g} s: {problem}"
+            ) from problem
+        await asyncio.sleep(wait)
+
+
+async def _attempt(
+    target: TcpAddress | UnixAddress | socket.socket,
+    make_connection: Callable[[], Connection],
+    timeout: float,
+) -> Connection:
+    connections: list[Connection] = []
+
+    def protocol() -> Connection:
+        connections.append(make_connection())
+        return connections[-1]
+
+    try:
+        async with asyncio.timeout(timeout):
+            await _open_transport(target, protocol)
+            await connections[-1].opened
+    except BaseException as error:
+        for connection in connections:
+            connection.abandon()
+        if isinstance(error, TimeoutError) and not isinstance(error, DistchanError):
+            raise TimeoutError(
+                "it accepted the connection but did not introduce itself in time"
+                if connections
+                else "it did not answer in time"
+            ) from None
+        raise
+    return connections[-1]
+
+
+async def _open_transport(
+    target: TcpAddress | UnixAddress | socket.socket, protocol: Callable[[], Connection]
+) -> None:
+    loop = asyncio.get_running_loop()
+    match target:
+        case TcpAddress(host, port):
+            await loop.create_connection(protocol, host or "localhost", port)
+        case UnixAddress(path):
+            await loop.create_unix_connection(protocol, path)
+        case sock:
+            sock.setblocking(False)
+            await loop.create_connection(protocol, sock=sock)
