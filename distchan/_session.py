@@ -379,7 +379,7 @@ class ServerSession(Session):
 
     _sends = int(Kind.ITEM)  # a plain int is converted faster than an enum
     _receives = int(Kind.RESULT)
-    _left = False
+    left = False
 
     def close(self, error: str = "") -> None:
         super().close(error)
@@ -403,9 +403,9 @@ class ServerSession(Session):
         return event
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
-        if kind != Kind.LEAVE or self._left:
+        if kind != Kind.LEAVE or self.left:
             return super()._on_own(kind, body)
-        self._left = True
+        self.left = True
         self.sending = False
         self._say_bye_if_due()
         return Left()

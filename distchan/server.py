@@ -459,11 +459,12 @@ class Server:
 
     def _on_left(self, client: Connection, reason: Exception | None) -> None:
         session = client.session
+        assert isinstance(session, ServerSession)
         self._dealt_before += session.sent
         unsent = session.unsent()
-        lost = 0 if session.finished else session.outstanding - len(unsent)
-        if lost and not self._closed:
-            self._lost += lost
+        lost = 0 if session.finished or self._closed else session.outstanding - len(unsent)
+        self._lost += lost
+        if lost:
             self._logger.warning(
                 "client %s was cut off (%s); items dealt to it that may be lost: %d",
                 client.peer_address,
@@ -471,11 +472,12 @@ class Server:
                 lost,
             )
         else:
+            in_order = reason is None or session.left
             self._logger.log(
-                logging.INFO if reason is None else logging.WARNING,
+                logging.INFO if in_order else logging.WARNING,
                 "client %s left%s; %d connected",
                 client.peer_address,
-                "" if reason is None else f" ({reason})",
+                "" if in_order else f" ({reason})",
                 self.num_clients,
             )
         self._take_back(client, unsent)

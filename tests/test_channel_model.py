@@ -18,6 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from distchan import Channel, ChannelClosed, EndOfChannel, WouldBlock, select
 
+#: Shrinking a failure to its shortest form may take minutes.
+pytestmark = pytest.mark.timeout(600)
+
 SETTINGS = settings(
     max_examples=100,
     stateful_step_count=30,

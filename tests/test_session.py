@@ -321,6 +321,15 @@ class TestEnd:
         assert at_client == [Bye()]
         assert link.server.reclaim() == [b"\xa1b", b"\xa1c", b"\xa1d"]
         assert link.server.outstanding == 0
+        assert link.server.confirmed == 1
+
+    def test_what_is_reclaimed_is_not_unsent_as_well(self) -> None:
+        link = opened()
+        link.client.leave()
+        send(link, "a")  # stays here: the client reads no more
+        deliver(link.client, link.server, [])
+        assert link.server.reclaim() == [b"\xa1a"]
+        assert link.server.unsent() == []
 
     def test_close_and_leave_may_cross(self) -> None:
         link = opened()

@@ -1,0 +1,312 @@
+"""Starts and ends that are cancelled, cut short or out of the usual order."""
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distchan import (
+    Channel,
+    ChannelClosed,
+    ChannelInUse,
+    Client,
+    ConnectError,
+    ConnectionLost,
+    EndOfChannel,
+    FrameTooLarge,
+    HandshakeError,
+    Server,
+)
+from tests.test_bad_input import frame, hello
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def cancelled_after(count: int, start: Any) -> bool:
+    """Cancel a start after so many turns of the loop; False if it was finished before."""
+    task = asyncio.create_task(start)
+    await turns(count)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("count", range(12))
+async def test_a_client_whose_start_is_cancelled_leaves_nothing_behind(count: int) -> None:
+    out, w_out, w_in = Channel(int), Channel(int), Channel(int)
+    async with Server("localhost:0", out, Channel(int), drain_timeout=0) as server:
+        tasks = asyncio.all_tasks()
+        client = Client(server.address, w_out, w_in)
+        if await cancelled_after(count, client.__aenter__()):
+            # The channels are free again, and items go to whoever uses them next.
+            async with Client(server.address, w_out, w_in):
+                await out.send(1)
+                assert await w_in.receive() == 1
+        else:
+            await client.aclose()
+        while server.num_clients:
+            await asyncio.sleep(0)
+        assert {task for task in asyncio.all_tasks() - tasks if "distchan" in repr(task)} == set()
+        assert server.statistics().lost == 0
+
+
+@pytest.mark.parametrize("count", range(4))
+async def test_a_server_whose_start_is_cancelled_leaves_nothing_behind(
+    count: int, tmp_path: Path
+) -> None:
+    address = f"unix:{tmp_path}/socket"
+    out = Channel(int)
+    server = Server(address, out, None)
+    if not await cancelled_after(count, server.__aenter__()):
+        await server.aclose()
+        out = Channel(int)
+    assert not (tmp_path / "socket").exists()
+    async with Server(address, out, None):
+        pass
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_items_of_a_client_that_stopped_are_worked_on_once(cancelled: bool) -> None:
+    out, first, second = Channel(int), Channel(int), Channel(int)
+    got: list[int] = []
+
+    async def read_all(channel: Channel[int]) -> None:
+        with contextlib.suppress(ConnectionLost):
+            got.extend([item async for item in channel])
+
+    async def stopping(address: str) -> None:
+        async with Client(address, None, first):
+            got.append(await first.receive())
+            if cancelled:
+                await asyncio.Event().wait()
+            raise ZeroDivisionError
+
+    async with Server("localhost:0", out, None) as server:
+        task = asyncio.create_task(stopping(server.address))
+        for i in range(20):
+            await out.send(i)
+        while not got:
+            await asyncio.sleep(0)
+        if cancelled:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError if cancelled else ZeroDivisionError):
+            await task
+        await read_all(first)  # a task that outlived the client's block
+        async with Client(server.address, None, second):
+            out.close()
+            await read_all(second)
+    assert sorted(got) == list(range(20))
+
+
+async def test_leaving_with_items_in_a_closed_incoming_gives_them_back() -> None:
+    out, results = Channel(int), Channel(int)
+    w_out, w_in, other = Channel(int), Channel(int), Channel(int)
+    async with Server("localhost:0", out, results) as server:
+        async with Client(server.address, w_out, w_in):
+            for i in range(5):
+                await out.send(i)
+            assert await w_in.receive() == 0
+            w_in.close()
+        out.close()
+        async with Client(server.address, None, other):
+            assert [item async for item in other] == [1, 2, 3, 4]
+
+
+async def test_an_item_that_cannot_be_relayed_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    relay, w_out, last = Channel(str), Channel(str), Channel(str)
+    async with (
+        Server("localhost:0", None, relay) as one,
+        Server("localhost:0", relay, None, max_frame_size=100) as two,
+    ):
+        async with Client(one.address, w_out, None), Client(two.address, None, last):
+            for text in ("a", "x" * 200, "b"):
+                await w_out.send(text)
+            assert [await last.receive(), await last.receive()] == ["a", "b"]
+        assert two.statistics().dropped_items == 1
+    assert "could not be relayed" in caplog.text
+
+
+async def test_a_clients_incoming_cannot_be_anothers_outgoing() -> None:
+    out, shared = Channel(int), Channel(int)
+    async with Server("localhost:0", out, None) as server:
+        async with Client(server.address, None, shared):
+            with pytest.raises(ChannelInUse, match="relay with a task"):
+                await Server("localhost:0", shared, None).__aenter__()
+
+
+@pytest.mark.parametrize("count", range(8))
+async def test_a_receiver_of_a_server_that_stops_gets_its_item_or_the_end(count: int) -> None:
+    in_, w_out = Channel(int), Channel(int)
+    receiver = None
+    client = None
+    with contextlib.suppress(ZeroDivisionError):
+        async with Server("localhost:0", None, in_) as server:
+            client = await Client(server.address, w_out, None, connect_timeout=0).__aenter__()
+            receiver = asyncio.create_task(in_.receive())
+            await w_out.send(1)
+            await turns(count)
+            raise ZeroDivisionError
+    assert receiver is not None
+    assert client is not None
+    outcome = (await asyncio.gather(receiver, return_exceptions=True))[0]
+    assert outcome == 1 or isinstance(outcome, ConnectionLost)
+    with contextlib.suppress(ConnectionLost):
+        await client.aclose()
+
+
+async def test_a_stranger_that_introduces_itself_after_the_end_is_refused() -> None:
+    out = Channel(str)
+    async with Server("localhost:0", out, Channel(str)) as server:
+        host, port = server.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while not server._connections:
+            await asyncio.sleep(0)
+        out.close()
+        writer.write(hello())
+        assert b"work is finished" in await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_results_cut_off_on_their_way_are_no_success() -> None:
+    w_out = Channel(int)
+    server = Server("localhost:0", None, Channel(int))
+    await server.__aenter__()
+    client = await Client(server.address, w_out, None, connect_timeout=0).__aenter__()
+    await w_out.send(1)
+    await turns(5)
+    await server.__aexit__(ZeroDivisionError, ZeroDivisionError(), None)
+    with pytest.raises(ConnectionLost):
+        await client.aclose()
+
+
+async def test_what_is_buffered_when_the_servers_incoming_is_closed_is_still_received() -> None:
+    in_, w_out = Channel(int), Channel(int)
+    async with Server("localhost:0", None, in_) as server:
+        async with Client(server.address, w_out, None):
+            for i in range(5):
+                await w_out.send(i)
+            while len(in_) < 5:
+                await asyncio.sleep(0)
+            in_.close()
+            server.shutdown()
+
+            async def slowly() -> list[int]:
+                items = []
+                with contextlib.suppress(EndOfChannel):
+                    while True:
+                        items.append(await in_.receive())
+                        await turns(3)
+                return items
+
+            reading = asyncio.create_task(slowly())
+    assert await reading == list(range(5))
+
+
+async def test_connect_timeout_bounds_a_handshake_that_never_comes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        client = Client(address, None, Channel(int), connect_timeout=0.1, handshake_timeout=1000)
+        with pytest.raises(ConnectError, match=r"within 0\.1 s: it accepted the connection"):
+            await client.__aenter__()
+
+
+async def test_an_item_encoded_before_the_servers_limit_was_known_is_told() -> None:
+    w_out = Channel(str, capacity=1)
+    w_out.send_nowait("x" * 200)
+    async with Server("localhost:0", None, Channel(str), max_frame_size=100) as server:
+        with pytest.raises(FrameTooLarge, match="an item of 202 bytes waits to be sent"):
+            await Client(server.address, w_out, None).__aenter__()
+    assert w_out.receive_nowait() == "x" * 200
+
+
+async def test_nobody_waits_for_workers_of_a_server_whose_work_is_done() -> None:
+    out = Channel(int)
+    async with Server("localhost:0", out, None) as server:
+        waiting = asyncio.create_task(server.wait_ready())
+        await turns(1)
+        out.close()
+        with pytest.raises(ChannelClosed):
+            await waiting
+        with pytest.raises(ChannelClosed):
+            await server.wait_ready()
+
+
+async def test_what_has_not_been_entered_says_so() -> None:
+    with pytest.raises(RuntimeError, match="async with Server"):
+        await Server("localhost:0", Channel(int), None).wait_ready()
+    with pytest.raises(RuntimeError, match="async with Client"):
+        await Client("localhost:1", Channel(int), None).done()
+
+
+def test_a_channel_is_closed_with_an_exception_or_nothing() -> None:
+    with pytest.raises(TypeError, match="error must be an exception"):
+        Channel(int).close("text")  # type: ignore[arg-type]
+
+
+async def test_a_codec_that_closes_the_channel_fails_the_send() -> None:
+    out: Channel[Any] = Channel(Any)
+
+    class Perverse:
+        name = "perverse"
+
+        def encode(self, item: object) -> bytes:
+            out.close()
+            return b""
+
+        def decode(self, data: bytes) -> object:
+            raise AssertionError
+
+    async with Server("localhost:0", out, None, codec=Perverse()) as server:
+        async with Client(server.address, None, Channel(Any), codec=Perverse()):
+            with pytest.raises(ChannelClosed):
+                await out.send(1)
+
+
+async def test_aclose_can_be_cancelled_and_releases_everything() -> None:
+    out, w_in = Channel(int), Channel(int)
+    server = Server("localhost:0", out, None)
+    await server.__aenter__()
+    client = await Client(server.address, None, w_in, connect_timeout=0).__aenter__()
+    await out.send(1)
+    assert await cancelled_after(5, server.aclose())
+    assert server.num_clients == 0
+    with contextlib.suppress(ConnectionLost):
+        await client.aclose()
+    with pytest.raises(ConnectError):
+        await Client(server.address, None, Channel(int), connect_timeout=0).__aenter__()
+
+
+async def test_a_refused_client_may_try_another_server() -> None:
+    w_out, w_in = Channel(str), Channel(str)
+    async with (
+        Server("localhost:0", Channel(int), Channel(str)) as wrong,
+        Server("localhost:0", Channel(str), Channel(str)) as right,
+    ):
+        with pytest.raises(HandshakeError):
+            await Client(wrong.address, w_out, w_in).__aenter__()
+        async with Client(right.address, w_out, w_in):
+            assert right.num_clients <= 1
+
+
+async def test_garbage_after_the_goodbye_harms_nobody() -> None:
+    out = Channel(str)
+    async with Server("localhost:0", out, Channel(str)) as server:
+        host, port = server.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(hello() + frame(b"\x05" + bytes(8)))
+        await server.wait_ready()
+        out.close()
+        writer.write(b"garbage" * 1000)
+        assert (await reader.read())[-1:] == b"\x07"  # BYE is the last frame
+        writer.close()
+        await writer.wait_closed()
