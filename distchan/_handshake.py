@@ -32,9 +32,13 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     max_frame_size: int
     """The largest payload of an item. The client adopts the server's value."""
     prefetch: int
-    """How many data frames, not yet taken by a receiver, this end accepts at first."""
+    """The most items, not yet taken by a receiver, that one client may hold: what the server allows
+    and what the client wants. The smaller value counts."""
     prefetch_bytes: int
-    """The same in bytes of payload; the frame that crosses the limit is still accepted."""
+    """The same in bytes of payload; the item that crosses the limit is still accepted. The server's
+    value also limits the results of one client that nobody has taken."""
+    result_window: int
+    """The most results of one client, not yet taken by a receiver, that the server accepts."""
 
     def pack(self) -> bytes:
         return _encoder.encode(self)
@@ -46,7 +50,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
             hello = _decoder.decode(body)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ProtocolError(f"the HELLO frame does not decode: {error}") from error
-        if min(hello.max_frame_size, hello.prefetch, hello.prefetch_bytes) < 1:
+        limits = (hello.max_frame_size, hello.prefetch, hello.prefetch_bytes, hello.result_window)
+        if min(limits) < 1:
             raise ProtocolError("the HELLO frame has limits below 1")
         return hello
 

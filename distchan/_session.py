@@ -166,8 +166,11 @@ class Session:
         self._received_bytes = 0
         self.taken = 0
         self._taken_bytes = 0
-        self._granted_items = hello.prefetch
-        self._granted_bytes = hello.prefetch_bytes
+        #: How much may have come and not been taken, and the limits granted by that so far.
+        self._window = 0
+        self._window_bytes = 0
+        self._granted_items = 0
+        self._granted_bytes = 0
 
     # -- sending data -----------------------------------------------------------------------------
 
@@ -215,20 +218,20 @@ class Session:
         """
         self.taken += count
         self._taken_bytes += size
-        due = self.taken + self._hello.prefetch - self._granted_items
-        due_bytes = self._taken_bytes + self._hello.prefetch_bytes - self._granted_bytes
+        due = self.taken + self._window - self._granted_items
+        due_bytes = self._taken_bytes + self._window_bytes - self._granted_bytes
         if (
             self.taken == self.received
-            or due * 4 >= self._hello.prefetch
-            or due_bytes * 4 >= self._hello.prefetch_bytes
+            or due * 4 >= self._window
+            or due_bytes * 4 >= self._window_bytes
         ):
             self._grant()
 
     def _grant(self) -> None:
         if self.finished or self.error is not None:
             return
-        self._granted_items = self.taken + self._hello.prefetch
-        self._granted_bytes = self._taken_bytes + self._hello.prefetch_bytes
+        self._granted_items = self.taken + self._window
+        self._granted_bytes = self._taken_bytes + self._window_bytes
         self._encoder.add(
             Kind.CREDIT, _CREDIT.pack(self.taken, self._granted_items, self._granted_bytes)
         )
@@ -337,11 +340,18 @@ class Session:
     def _on_hello(self, peer: Hello) -> Opened:
         raise NotImplementedError
 
+    def _set_windows(self, items: int, size: int) -> None:
+        """Begin with so much credit for items; the server's HELLO says how much for results."""
+        raise NotImplementedError
+
     def _open(self, peer: Hello) -> Opened:
         self.peer = peer
         self.opened = True
-        self._item_limit = peer.prefetch
-        self._byte_limit = peer.prefetch_bytes
+        self._set_windows(
+            min(self._hello.prefetch, peer.prefetch),
+            min(self._hello.prefetch_bytes, peer.prefetch_bytes),
+        )
+        self._granted_items, self._granted_bytes = self._window, self._window_bytes
         # A direction exists if the one end has an outgoing and the other an incoming channel.
         self.sending = self.sending and peer.receives is not None
         self.receiving = self.receiving and peer.sends is not None
@@ -397,6 +407,10 @@ class ServerSession(Session):
         self._encoder.add(Kind.HELLO, self._hello.pack())
         return self._open(peer)
 
+    def _set_windows(self, items: int, size: int) -> None:
+        self._item_limit, self._byte_limit = items, size
+        self._window, self._window_bytes = self._hello.result_window, self._hello.prefetch_bytes
+
     def _on_close(self, body: bytes) -> Closed:
         event = super()._on_close(body)
         self._say_bye_if_due()
@@ -437,6 +451,10 @@ class ClientSession(Session):
     def _on_hello(self, peer: Hello) -> Opened:
         check_as_client(self._hello, peer, self._transforms)
         return self._open(peer)
+
+    def _set_windows(self, items: int, size: int) -> None:
+        self._window, self._window_bytes = items, size
+        self._item_limit, self._byte_limit = self.peer.result_window, self.peer.prefetch_bytes
 
     def _on_data(self, run: Run) -> Event | None:
         event = super()._on_data(run)

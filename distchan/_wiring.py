@@ -18,9 +18,15 @@ from distchan.codecs import Codec
 from distchan.errors import ChannelInUse
 from distchan.transforms import Transform
 
-__all__ = ["Options", "Wiring"]
+__all__ = ["ANY_PREFETCH", "ANY_PREFETCH_BYTES", "Options", "Wiring"]
 
 S = TypeVar("S", bound=Session)
+
+#: How many results of one client a server accepts before somebody receives them.
+_RESULT_WINDOW: Final = 256
+#: What a client asks for that leaves it to the server.
+ANY_PREFETCH: Final = 2**32 - 1
+ANY_PREFETCH_BYTES: Final = 2**62
 
 _LOGGER: Final = logging.getLogger("distchan")
 
@@ -43,8 +49,8 @@ class Options:
         for name, most in (
             ("signature", 2**32 - 1),
             ("max_frame_size", MAX_FRAME_SIZE),
-            ("prefetch", 2**32 - 1),
-            ("prefetch_bytes", 2**62),
+            ("prefetch", ANY_PREFETCH),
+            ("prefetch_bytes", ANY_PREFETCH_BYTES),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
@@ -124,6 +130,7 @@ class Wiring:
             max_frame_size=options.max_frame_size,
             prefetch=options.prefetch,
             prefetch_bytes=options.prefetch_bytes,
+            result_window=_RESULT_WINDOW,
         )
 
     def encoder(self, max_frame_size: int) -> Callable[[Any], bytes]:

@@ -23,7 +23,7 @@ from distchan._session import (
     Undecodable,
 )
 from distchan._wire import SIGNATURE
-from distchan._wiring import Options, Wiring, check_seconds
+from distchan._wiring import ANY_PREFETCH, ANY_PREFETCH_BYTES, Options, Wiring, check_seconds
 from distchan.channel import Channel
 from distchan.codecs import Codec
 from distchan.errors import (
@@ -55,7 +55,8 @@ class Client:
 
     address: ``"host:port"`` or ``"unix:PATH"``. None if ``sock`` is given.
     connect_timeout: seconds; with 0 there is one attempt only.
-    prefetch: how many items, received by nobody yet, it holds at most.
+    prefetch: how many items, received by none of its tasks yet, it holds at most, if that is to be
+        less than what the server allows.
     prefetch_bytes: the same in bytes; always at least one item.
     drain_timeout: seconds that leaving the block waits for the server's confirmation.
     sock: a connected stream socket of your own, in place of an address; never connected again.
@@ -79,8 +80,8 @@ class Client:
         transforms: Sequence[Transform] = (),
         signature: int = SIGNATURE,
         max_frame_size: int = 64 * 1024 * 1024,
-        prefetch: int = 256,
-        prefetch_bytes: int = 8 * 1024 * 1024,
+        prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
         handshake_timeout: float = 5.0,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
@@ -100,8 +101,8 @@ class Client:
             transforms=transforms,
             signature=signature,
             max_frame_size=max_frame_size,
-            prefetch=prefetch,
-            prefetch_bytes=prefetch_bytes,
+            prefetch=ANY_PREFETCH if prefetch is None else prefetch,
+            prefetch_bytes=ANY_PREFETCH_BYTES if prefetch_bytes is None else prefetch_bytes,
             handshake_timeout=handshake_timeout,
             drain_timeout=drain_timeout,
             logger=logger,

@@ -101,8 +101,10 @@ class Server:
     signature: the 32-bit number that opens every frame. Equal on both ends.
     max_frame_size: bytes of an encoded item. Larger ones raise FrameTooLarge when they are sent,
         and end the connection that they come on.
-    prefetch: how many results, received by nobody yet, one client may have sent.
-    prefetch_bytes: the same in bytes; always at least one result.
+    prefetch: how many items, received by none of its tasks yet, one client may hold. 1 for long
+        jobs: it spreads them by speed, and bounds what a killed client takes with it.
+    prefetch_bytes: the same in bytes, always at least one item; also for the results of one client
+        that nobody has received here.
     handshake_timeout: seconds that a new connection has for introducing itself.
     drain_timeout: seconds that leaving the block waits for the orderly end.
     sock: a bound stream socket of your own, in place of an address.
@@ -351,7 +353,7 @@ class Server:
             self._dropped_items = self._dealer.discard() + self._dealer.channel._discard() + held
             self._dealer.channel._fail(ConnectionLost("the server has closed"))
         if self._inbox is not None:
-            self._dropped_results = self._inbox.discard()
+            self._dropped_results += self._inbox.discard()
             self._inbox.channel._fail(ConnectionLost("the server closed before the work was done"))
         if self._dropped_items or self._dropped_results:
             self._logger.warning(

@@ -44,7 +44,7 @@ HOSTILE = {
     "hello, then too large an item": hello() + frame(b"\x03", length=2**24),
     "hello, then a wrong number": hello() + frame(b"\x03" + struct.pack("<Q", 7) + b"\xa1x"),
     "hello, then data without credit": hello()
-    + b"".join(frame(b"\x03" + struct.pack("<Q", n) + b"\xa1x") for n in range(20)),
+    + b"".join(frame(b"\x03" + struct.pack("<Q", n) + b"\xa1x") for n in range(300)),
     "hello, then more confirmed than sent": hello()
     + frame(bytes([Kind.CREDIT]) + struct.pack("<QQQ", 50, 60, 60)),
     "hello, then a wrong count": hello() + frame(bytes([Kind.CLOSE]) + struct.pack("<Q", 3)),

@@ -516,15 +516,34 @@ class TestBackPressure:
 
     async def test_results_that_nobody_receives_hold_up_the_workers(self) -> None:
         in_, results = Channel(int), Channel(int)
-        async with Server("localhost:0", None, in_, prefetch=5) as server:
+        async with Server("localhost:0", None, in_) as server:
             async with joined(server, results, None):
-                for i in range(5):
+                for i in range(256):
                     await results.send(i)
                 with pytest.raises(WouldBlock):
-                    results.send_nowait(5)
-                assert [await in_.receive() for _ in range(5)] == list(range(5))
-                await results.send(5)
-                assert await in_.receive() == 5
+                    results.send_nowait(256)
+                assert [await in_.receive() for _ in range(256)] == list(range(256))
+                await results.send(256)
+                assert await in_.receive() == 256
+
+    async def test_the_server_decides_how_much_a_client_holds(self) -> None:
+        for ours, theirs, least in ((3, None, 3), (3, 5, 3), (5, 3, 3)):
+            out, in_ = Channel(int), Channel(int)
+            async with Server("localhost:0", out, None, prefetch=ours, drain_timeout=0) as server:
+                async with joined(server, None, in_, prefetch=theirs):
+                    for i in range(least):
+                        out.send_nowait(i)
+                    with pytest.raises(WouldBlock):
+                        out.send_nowait(least)
+                    assert [await in_.receive() for _ in range(least)] == list(range(least))
+
+    async def test_one_item_always_fits_into_prefetch_bytes(self) -> None:
+        out, in_ = Channel(str), Channel(str)
+        async with Server("localhost:0", out, in_, prefetch_bytes=1) as server:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(shout(server.address))
+                tasks.create_task(send_all(out, ["x" * 1000] * 20))
+                assert await collect(in_) == ["X" * 1000] * 20
 
     async def test_a_stalled_client_is_skipped(self) -> None:
         out, stalled, eager = Channel(int), Channel(int), Channel(int)

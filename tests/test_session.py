@@ -71,7 +71,14 @@ class TestHandshake:
 
     def test_opens_both_ends(self) -> None:
         link = opened()
-        assert link.server.credit == link.client.credit == 8
+        assert link.server.credit == 8
+        assert link.client.credit == 256
+
+    def test_the_smaller_prefetch_counts(self) -> None:
+        for server, client in ((3, 5), (5, 3)):
+            link = Link(wiring(str, str, prefetch=server), wiring(str, str, prefetch=client))
+            link.carry()
+            assert link.server.credit == 3
 
     @pytest.mark.parametrize(
         ("server", "client", "kind", "words"),
