@@ -51,7 +51,8 @@ cdef class Ring:
 
     def leave(self, member):
         """Remove a member; the turns of the others are not disturbed."""
-        slot = self._slots.pop(member)
+        slot = self._slots[member]  # not pop(), whose KeyError takes a tuple apart on CPython 3.13
+        del self._slots[member]
         self._members[slot] = None
         self._ready[slot] = 0
         # Only then: one pass over all slots for as many departures.
