@@ -36,25 +36,19 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Feeds the session, hands its events to the owner, flushes what is to be written.
-
-    lingers: whether closing waits for the peer to close first. Closing outright with unread bytes
-        in the socket would reset the connection, and destroy what the peer has not read yet.
-    """
+    """Feeds the session, hands its events to the owner, flushes what is to be written."""
 
     def __init__(
         self,
         session: Session,
         owner: Owner,
         *,
-        lingers: bool,
         handshake_timeout: float,
         logger: logging.Logger,
     ) -> None:
         self.session = session
         self.peer_address = "?"
         self._owner = owner
-        self._lingers = lingers
         self._logger = logger
         self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
@@ -108,6 +102,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer has closed: from here on, nothing that is written arrives."""
         self._closing = True
+        self._abort_later()
         self._end()
 
     def pause_writing(self) -> None:
@@ -190,24 +185,31 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """Write what is pending and close; after a second at the latest, abort."""
+        """Write what is pending and half-close; the peer's closing, or a second, ends it.
+
+        Closing outright, with unread bytes in the socket, would reset the connection and destroy
+        what the peer has not read yet.
+        """
         transport = self._transport
         if transport is None or self._closing:
             return
         self._writable = True  # the transport's buffer takes these last words in any case
         self._write()
         self._closing = True
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self._loop.call_later(_LINGER, self.abort)
+        self._abort_later()
         try:
-            if self._lingers and transport.can_write_eof():
+            if transport.can_write_eof():
                 transport.write_eof()
             else:
                 transport.close()
         except OSError:  # the peer was faster
             transport.abort()
         self._end()
+
+    def _abort_later(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(_LINGER, self.abort)
 
     def abort(self) -> None:
         """Close at once; what is pending is lost."""

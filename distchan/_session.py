@@ -56,6 +56,8 @@ __all__ = [
 _CREDIT: Final = struct.Struct("<QQQ")
 _COUNT: Final = struct.Struct("<Q")
 _MAX_WORDS: Final = 1000
+#: With so many bytes waiting to be written, what is only for the peer's information is left out.
+_MOST_PENDING: Final = 1024 * 1024
 
 #: Which error a refusal is, on both ends. The first that fits is sent.
 _ERROR_CODES: Final[tuple[tuple[int, type[DistchanError]], ...]] = (
@@ -154,6 +156,8 @@ class Session:
         #: Payloads sent that the peer's user has not taken; how many of the last ones have not
         #: even been collected by data_to_send().
         self._outstanding: deque[bytes] = deque()
+        #: The numbers of those among them that the peer cannot decode.
+        self._rejected: set[int] = set()
         self._unflushed = 0
         self.sent = 0
         #: Of these, what the peer's user has taken.
@@ -171,6 +175,7 @@ class Session:
         self._window_bytes = 0
         self._granted_items = 0
         self._granted_bytes = 0
+        self._credit_due = False
 
     # -- sending data -----------------------------------------------------------------------------
 
@@ -232,6 +237,10 @@ class Session:
             return
         self._granted_items = self.taken + self._window
         self._granted_bytes = self._taken_bytes + self._window_bytes
+        self._credit_due = True
+
+    def _encode_credit(self) -> None:
+        self._credit_due = False
         self._encoder.add(
             Kind.CREDIT, _CREDIT.pack(self.taken, self._granted_items, self._granted_bytes)
         )
@@ -240,13 +249,16 @@ class Session:
 
     @property
     def pending(self) -> int:
-        """How many bytes data_to_send() would return."""
-        return self._encoder.size
+        """About how many bytes data_to_send() would return; 0 if and only if none."""
+        return self._encoder.size + self._credit_due
 
     def data_to_send(self) -> list[bytes | bytearray]:
         """Everything that is to be written, in order; it counts as sent from here on."""
         if self.error is None:
             self._unflushed = 0
+            if self._credit_due:
+                # Only now, so that a peer that reads nothing does not make frames pile up.
+                self._encode_credit()
         return self._encoder.take()
 
     def feed(self, data: bytes) -> None:
@@ -288,6 +300,7 @@ class Session:
 
     def _fail(self, error: DistchanError) -> None:
         self.error = error
+        self._credit_due = False
         self._encoder.take()  # what is pending stays with us: unsent() knows it
 
     # -- the rules --------------------------------------------------------------------------------
@@ -298,8 +311,9 @@ class Session:
 
     def _on_undecodable(self, frame: _frames.Undecodable) -> Event | None:
         self._count(1, frame.size)
-        words = _words(str(frame.error))
-        self._encoder.add(Kind.REJECT, _COUNT.pack(frame.number) + words)
+        if self._encoder.size < _MOST_PENDING:  # else the peer does not read its rejections
+            words = _words(str(frame.error))
+            self._encoder.add(Kind.REJECT, _COUNT.pack(frame.number) + words)
         return Undecodable(frame.error, frame.size)
 
     def _count(self, frames: int, size: int) -> None:
@@ -330,7 +344,7 @@ class Session:
         if kind == Kind.CLOSE:
             return self._on_close(body)
         if kind == Kind.REJECT:
-            return Rejected(body[_COUNT.size :].decode(errors="replace"))
+            return self._on_reject(body)
         return self._on_own(kind, body)
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
@@ -368,9 +382,19 @@ class Session:
         for _ in range(min(taken - self.confirmed, len(self._outstanding))):
             self._outstanding.popleft()
         self.confirmed = max(self.confirmed, taken)
+        self._rejected = {number for number in self._rejected if number >= self.confirmed}
         self._item_limit = max(self._item_limit, items)
         self._byte_limit = max(self._byte_limit, size)
         return Credited()
+
+    def _on_reject(self, body: bytes) -> Rejected:
+        if len(body) < _COUNT.size:
+            raise ProtocolError(f"a REJECT frame of {len(body)} bytes")
+        (number,) = _COUNT.unpack_from(body)
+        if not self.confirmed <= number < self.sent:
+            raise ProtocolError(f"data frame {number} is rejected, but is not on its way")
+        self._rejected.add(number)
+        return Rejected(body[_COUNT.size :].decode(errors="replace"))
 
     def _on_close(self, body: bytes) -> Closed:
         if len(body) < _COUNT.size:
@@ -397,7 +421,11 @@ class ServerSession(Session):
 
     def reclaim(self) -> list[bytes]:
         """The payloads that a client which has left did not take: they are the caller's again."""
-        payloads = list(self._outstanding)
+        payloads = [
+            payload
+            for number, payload in enumerate(self._outstanding, start=self.confirmed)
+            if number not in self._rejected
+        ]
         self._outstanding.clear()
         self._unflushed = 0
         return payloads
@@ -427,6 +455,7 @@ class ServerSession(Session):
     def _say_bye_if_due(self) -> None:
         if self.opened and not self.sending and not self.receiving and not self.finished:
             self._encoder.add(Kind.BYE)
+            self._credit_due = False
             self.finished = True
 
 
@@ -446,6 +475,7 @@ class ClientSession(Session):
         if self.opened and self.receiving and not self._left:
             self._left = True
             self._grant()  # the server must know exactly what has been taken
+            self._encode_credit()
             self._encoder.add(Kind.LEAVE)
 
     def _on_hello(self, peer: Hello) -> Opened:
@@ -461,8 +491,10 @@ class ClientSession(Session):
         return None if self._left else event  # what was under way belongs to others now
 
     def _on_undecodable(self, frame: _frames.Undecodable) -> Event | None:
-        event = super()._on_undecodable(frame)
-        return None if self._left else event
+        if self._left:
+            self._count(1, frame.size)
+            return None
+        return super()._on_undecodable(frame)
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
         if kind != Kind.BYE or self.sending:

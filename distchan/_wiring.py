@@ -10,7 +10,7 @@ from distchan._connection import Connection, Owner
 from distchan._dealer import Dealer
 from distchan._handshake import Hello
 from distchan._inbox import Inbox
-from distchan._session import ServerSession, Session
+from distchan._session import Session
 from distchan._shapes import Shape, describe
 from distchan._wire import MAX_FRAME_SIZE
 from distchan.channel import Channel
@@ -168,7 +168,6 @@ class Wiring:
         return Connection(
             self.session(session_type),
             owner,
-            lingers=session_type is ServerSession,
             handshake_timeout=self.options.handshake_timeout,
             logger=self.logger,
         )

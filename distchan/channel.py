@@ -470,24 +470,31 @@ class Channel(Generic[T]):
     async def _wait_receive(self) -> T:
         if self._closed and self._drained():
             raise self._end_error()
-        waiter = _Waiter()
-        self._receivers[waiter] = None
-        self._grant()
-        self._streak = 0
-        try:
-            await waiter.future
-        except BaseException:
-            self._forget_receiver(waiter)
-            raise
-        return self._take_reserved(waiter)
+        while True:
+            waiter = _Waiter()
+            self._receivers[waiter] = None
+            self._grant()
+            self._streak = 0
+            try:
+                await waiter.future
+            except BaseException:
+                self._forget_receiver(waiter)
+                raise
+            item = self._take_reserved(waiter)
+            if not isinstance(item, _Empty):
+                return item
 
-    def _take_reserved(self, waiter: _Waiter) -> T:
+    def _take_reserved(self, waiter: _Waiter) -> T | _Empty:
+        """The item reserved for a waiter; _EMPTY if a Server or Client has dropped it."""
         if waiter.channel is None:
             raise self._end_error()
+        waiter.channel = None  # the reservation is used up
         self._woken -= 1
-        if self._drained():
-            raise self._end_error()  # a Server or Client has dropped what was left
-        return self._take()
+        if not self._drained():
+            return self._take()
+        if self._closed:
+            raise self._end_error()
+        return _EMPTY
 
     async def _ask_senders(self) -> Any:
         """What a waiting sender hands over when given a turn of the loop, else _EMPTY.
@@ -501,11 +508,7 @@ class Channel(Generic[T]):
         self._grant()
         try:
             await _turn()
-            if waiter.channel is None:
-                return _EMPTY
-            item = self._take_reserved(waiter)
-            waiter.channel = None  # the reservation is used up
-            return item
+            return _EMPTY if waiter.channel is None else self._take_reserved(waiter)
         finally:
             self._forget_receiver(waiter)
 
@@ -761,8 +764,7 @@ async def _wait_any(
             return chosen, sends[chosen][0]
         if chosen is not None and chosen not in sends:
             item = chosen._take_reserved(waiter)
-            waiter.channel = None  # the reservation is used up
-            return chosen, item
+            return None if item is _EMPTY else (chosen, item)
         return None
     finally:
         for channel in receives:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import random
 import socket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from distchan import _address
 from distchan._address import TcpAddress, UnixAddress
@@ -36,6 +37,10 @@ from distchan.errors import (
 from distchan.transforms import Transform
 
 __all__ = ["Client"]
+
+
+#: After a connection that lasted less than so many seconds there is a pause before the next.
+_SHORT_LIVED: Final = 1.0
 
 
 class Client:
@@ -121,6 +126,7 @@ class Client:
 
         self._started = False
         self._connection: Connection | None = None
+        self._connected_at = 0.0
         self._reconnecting: asyncio.Task[None] | None = None
         #: Connections whose transport is not closed yet.
         self._connections: set[Connection] = set()
@@ -146,7 +152,7 @@ class Client:
             await self._connect()
         except BaseException:
             if self._inbox is not None:
-                self._inbox.discard()
+                self._inbox.discard()  # a connection that was opened has given them back
             self._wiring.unbind()
             self._started = False
             raise
@@ -233,7 +239,7 @@ class Client:
             if connection is not None:
                 connection.close()
             self._fail(ConnectionLost("the client has been closed"))
-        await self._released.wait()  # a turn of the loop, unless the server has stopped reading
+        await self._released.wait()  # a second at the most, if the server has stopped reading
 
     def _finish(self) -> None:
         """Everything has been said; whether all of it was heard is another question."""
@@ -270,6 +276,7 @@ class Client:
         if self._dealer is not None:
             self._adopt_limit(self._dealer, connection)
         self._connection = connection
+        self._connected_at = asyncio.get_running_loop().time()
         if self._leaving or (self._inbox is not None and self._inbox.channel.closed):
             connection.leave()
         if self._dealer is not None:
@@ -294,11 +301,15 @@ class Client:
 
     async def _reconnect(self) -> None:
         try:
+            loop = asyncio.get_running_loop()
+            if loop.time() - self._connected_at < _SHORT_LIVED:
+                await asyncio.sleep(random.uniform(0.5, 1) * _SHORT_LIVED / 4)
             await self._connect()
         except Exception as error:
             self._give_up(error)
         finally:
-            self._reconnecting = None
+            if self._reconnecting is asyncio.current_task():  # no other one has been started
+                self._reconnecting = None
 
     def _give_up(self, reason: Exception | None) -> None:
         why = reason or "the server closed the connection"
@@ -323,7 +334,7 @@ class Client:
                     self._dealer.credited(connection)
             case Undecodable(error, size):
                 self._logger.warning("an item from %s: %s", self._address, error)
-                if self._inbox is not None:
+                if self._inbox is not None and not self._inbox.channel.closed:
                     self._inbox.skip(connection, size)
             case Rejected(words):
                 self._logger.warning("%s could not decode a result: %s", self._address, words)
@@ -359,7 +370,11 @@ class Client:
         )
         if self._dealer is not None:
             self._dealer.leave(connection, unsent)
-        finished = self._no_more_items and (self._dealer is None or self._dealer.finished)
+        nothing_to_send = self._dealer is None or self._dealer.finished
+        if self._leaving and nothing_to_send:
+            self._finish()
+            return
+        finished = self._no_more_items and nothing_to_send
         given = isinstance(self._target, socket.socket)
         if isinstance(reason, DistchanError) or finished or given:
             self._give_up(reason)

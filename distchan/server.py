@@ -293,6 +293,8 @@ class Server:
             self._unix_path.unlink()
 
     def _accept(self) -> Connection:
+        if self._closed:  # asyncio may be in the middle of accepting one when the listener closes
+            raise ConnectionAbortedError("the server has closed")
         return self._wiring.connection(ServerSession, self)
 
     def shutdown(self) -> None:
@@ -308,7 +310,10 @@ class Server:
         What is not done within ``timeout`` seconds (default: ``drain_timeout``) is dropped; the
         counts are logged and kept in statistics(). Idempotent.
         """
-        if self._closed or not self._started:
+        if not self._started:
+            return
+        if self._closed:
+            await self._nobody.wait()
             return
         try:
             self.shutdown()
@@ -340,6 +345,7 @@ class Server:
         if self._closed:
             return
         self._closed = True
+        self._drained.set()  # whoever else waits for the orderly end need not any longer
         self._stop_listening()
         if self._explainer is not None:
             self._explainer.cancel()
@@ -376,8 +382,7 @@ class Server:
         self._connections.add(connection)
         self._strangers.add(connection)
         self._nobody.clear()
-        if self._ended or self._closed:
-            connection.refuse(HandshakeError("this server's work is finished"))
+        self._turn_away_if_over(connection)
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         match event:
@@ -425,8 +430,7 @@ class Server:
             self._nobody.set()
 
     def _on_joined(self, client: Connection) -> None:
-        if self._ended or self._closed:
-            client.refuse(HandshakeError("this server's work is finished"))
+        if self._turn_away_if_over(client):
             return
         self._strangers.remove(client)
         self._clients[client] = None
@@ -439,6 +443,13 @@ class Server:
         for needed, future in self._ready_waiters:
             if workers >= needed and not future.done():
                 future.set_result(None)
+
+    def _turn_away_if_over(self, connection: Connection) -> bool:
+        if self._ended:
+            connection.refuse(HandshakeError("this server's work is finished"))
+        elif self._closed:
+            connection.abort()  # a cut, after which it may find the server restarted
+        return self._ended or self._closed
 
     def _on_results(self, client: Connection, values: list[Any], size: int) -> None:
         assert self._inbox is not None
