@@ -19,6 +19,8 @@ from distchan import (
     FrameTooLarge,
     HandshakeError,
     Server,
+    WouldBlock,
+    select,
 )
 from tests.test_bad_input import frame, hello
 
@@ -310,3 +312,130 @@ async def test_garbage_after_the_goodbye_harms_nobody() -> None:
         assert (await reader.read())[-1:] == b"\x07"  # BYE is the last frame
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize("kind", ["receive", "select"])
+@pytest.mark.parametrize("count", range(8))
+async def test_a_dropped_item_leaves_the_channels_books_in_order(kind: str, count: int) -> None:
+    in_, w_out, other = Channel(int), Channel(int), Channel(int)
+    client = None
+    waiting: asyncio.Task[Any] | None = None
+    with contextlib.suppress(ZeroDivisionError):
+        async with Server("localhost:0", None, in_) as server:
+            client = await Client(server.address, w_out, None, connect_timeout=0).__aenter__()
+            waiting = asyncio.create_task(
+                in_.receive() if kind == "receive" else select(in_, other)
+            )
+            await w_out.send(1)
+            await turns(count)
+            raise ZeroDivisionError
+    assert client is not None
+    assert waiting is not None
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert len(in_) == 0
+    assert in_.statistics().waiting_receivers == 0
+    with pytest.raises(ConnectionLost):
+        await in_.receive()
+    with contextlib.suppress(ConnectionLost):
+        await client.aclose()
+
+
+@pytest.mark.parametrize("count", range(12))
+async def test_a_receiver_outlives_a_cancelled_start(count: int) -> None:
+    out, w_in = Channel(int, capacity=1), Channel(int)
+    async with Server("localhost:0", out, None, drain_timeout=0) as server:
+        out.send_nowait(1)
+        receiver = asyncio.create_task(w_in.receive())
+        client = Client(server.address, None, w_in)
+        if await cancelled_after(count, client.__aenter__()):
+            client = Client(server.address, None, w_in)
+            await client.__aenter__()
+        await out.send(2)  # the first one may have been lost on its way to the cancelled client
+        assert await receiver in (1, 2)
+        await client.aclose()
+
+
+async def test_a_peer_that_half_closes_and_reads_nothing_does_not_hold_up_the_end() -> None:
+    out = Channel(str)
+    async with Server("localhost:0", out, Channel(str), drain_timeout=0.1) as server:
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port))) as peer:
+            peer.sendall(hello())
+            await server.wait_ready()
+            while True:  # more than the sockets hold
+                try:
+                    out.send_nowait("x" * 60_000)
+                except WouldBlock:
+                    break
+            peer.shutdown(socket.SHUT_WR)
+            await server.aclose()
+    assert server.num_clients == 0
+
+
+async def test_an_undecodable_item_after_incoming_was_closed_confirms_no_other() -> None:
+    out: Channel[Any] = Channel(Any)
+    first, second = Channel(int), Channel(int)
+    async with Server("localhost:0", out, None) as server:
+        async with Client(server.address, None, first):
+            await out.send(0)
+            while not len(first):
+                await asyncio.sleep(0)
+            first.close()
+            for item in (1, "no int", 2):
+                await out.send(item)
+            assert [item async for item in first] == [0]
+        async with Client(server.address, None, second):
+            out.close()
+            assert [item async for item in second] == [1, 2]
+        assert server.statistics().undecodable == 1
+
+
+async def test_an_undecodable_item_may_be_the_last_one() -> None:
+    out: Channel[Any] = Channel(Any)
+    in_ = Channel(int)
+    async with Server("localhost:0", out, None) as server:
+        async with Client(server.address, None, in_):
+            await out.send("no int")
+            out.close()
+            assert [item async for item in in_] == []
+
+
+async def test_a_second_aclose_ends_the_first_ones_patience() -> None:
+    out = Channel(int, capacity=1)
+    server = await Server("localhost:0", out, None, drain_timeout=1000).__aenter__()
+    out.send_nowait(1)
+    patient = asyncio.create_task(server.aclose())
+    await turns(3)
+    await server.aclose(timeout=0)
+    await patient
+    assert server.statistics().dropped_items == 1
+
+
+async def test_a_leaving_client_with_nothing_to_confirm_does_not_wait_for_a_dead_server() -> None:
+    w_in = Channel(int)
+    server = await Server("localhost:0", Channel(int), None).__aenter__()
+    client = await Client(server.address, None, w_in, drain_timeout=1000).__aenter__()
+    leaving = asyncio.create_task(client.aclose())
+    await turns(1)
+    await server.__aexit__(ZeroDivisionError, ZeroDivisionError(), None)
+    await leaving
+
+
+async def test_a_peer_that_reads_nothing_cannot_make_rejections_pile_up() -> None:
+    async with Server("localhost:0", Channel(str), Channel(str), drain_timeout=0) as server:
+        host, port = server.address.split(":")
+        loop = asyncio.get_running_loop()
+        with socket.create_connection((host, int(port))) as peer:
+            peer.setblocking(False)
+            await loop.sock_sendall(peer, hello())
+            await server.wait_ready()
+            for number in range(0, 60_000, 100):
+                frames = (
+                    frame(b"\x03" + n.to_bytes(8, "little") + b"\xc1")
+                    for n in range(number, number + 100)
+                )
+                await loop.sock_sendall(peer, b"".join(frames))
+            while server.statistics().undecodable < 60_000:
+                await asyncio.sleep(0)
+            (connection,) = server._connections
+            assert connection.session.pending < 2 * 1024 * 1024
