@@ -33,8 +33,10 @@ __all__ = ["Channel", "ChannelStatistics", "select"]
 T = TypeVar("T")
 
 # So many operations of one channel in a row may succeed without suspending their task; then the
-# loop gets a turn: other tasks run, and what has been encoded is flushed. Twice as many gained 2 %.
-_STREAK_LIMIT: Final = 256
+# loop gets a turn: other tasks run, and what has been encoded is flushed. Half of what a client may
+# hold by default, so that both ends work at the same time: 97,000 items/s there and back, against
+# 86,000 with 64 and 52,000 to 87,000 with 256, where the two ends waited for each other in turn.
+_STREAK_LIMIT: Final = 128
 
 #: What is queued: an item and, on a channel bound to the network, its encoded form.
 _Entry: TypeAlias = tuple[Any, bytes | None]
