@@ -2,7 +2,6 @@
 
 import importlib
 import itertools
-import os
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterable
@@ -13,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distchan import BACKEND
 from distchan._frames import MAX_LENGTH, REFERENCE_THRESHOLD, Run, Undecodable
 from distchan._wire import CONTROL_LIMIT, DATA_PREFIX, MAX_FRAME_SIZE, SIGNATURE, Kind
 from distchan.errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 
-WITHOUT_EXTENSIONS = os.environ.get("DISTCHAN_NO_EXTENSIONS", "") not in ("", "0")
-TWINS = ["python"] if WITHOUT_EXTENSIONS else ["python", "cython"]
+#: Nobody asked for the compiled twins, or no compiler made them: `make test` sees to the latter.
+TWINS = ["python"] if BACKEND == "python" else ["python", "cython"]
 MODULES = {"python": "distchan._framing_py", "cython": "distchan._framing"}
 
 
@@ -29,7 +29,7 @@ def load(twin: str) -> ModuleType:
 @pytest.fixture(params=["python", "cython"])
 def framing(request: pytest.FixtureRequest) -> ModuleType:
     if request.param not in TWINS:
-        pytest.skip("DISTCHAN_NO_EXTENSIONS is set")
+        pytest.skip("the compiled twins are not in use")
     return load(request.param)
 
 
