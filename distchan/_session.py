@@ -12,7 +12,8 @@ session (``finished``): everything has been processed.
 
 Data frames are numbered from 0. The receiver confirms those that its user has *taken*, in order,
 and the sender keeps each payload until then (``_outstanding``): what a leaving peer has not taken
-can be given to another.
+can be given to another. A payload that does not decode is rejected by its number (REJECT), counts
+as taken, and ends nothing.
 """
 
 import struct

@@ -53,7 +53,8 @@ class Client:
     Use it as an async context manager, once. Entering connects, trying again until
     ``connect_timeout`` has passed, and returns after the handshake. Leaving the block normally
     closes ``outgoing``, gives items that nobody received back to the server and waits until the
-    server has confirmed the results, see aclose(); leaving it with an exception waits for nothing.
+    server has confirmed the results, see aclose(). Leaving it with an exception gives them back,
+    too, but waits for no confirmation, only a second at the most for the connection to close.
 
     If the connection is cut, the client connects again, for ``connect_timeout`` at the most. When
     that fails, or the server refuses, both channels end with ConnectionLost.
@@ -227,7 +228,7 @@ class Client:
                 self._connection.leave()
 
     async def _abort(self) -> None:
-        """Close at once; only give back what can be given back without waiting."""
+        """Close; give back what nobody received, but wait for no confirmation."""
         self._closed = True
         try:
             if self._reconnecting is not None:

@@ -357,10 +357,11 @@ async def test_a_receiver_outlives_a_cancelled_start(count: int) -> None:
 
 async def test_a_peer_that_half_closes_and_reads_nothing_does_not_hold_up_the_end() -> None:
     out = Channel(str)
-    async with Server("localhost:0", out, Channel(str), drain_timeout=0.1) as server:
+    limits: dict[str, Any] = {"prefetch": 500, "prefetch_bytes": 1 << 30}
+    async with Server("localhost:0", out, Channel(str), drain_timeout=0.1, **limits) as server:
         host, port = server.address.split(":")
         with socket.create_connection((host, int(port))) as peer:
-            peer.sendall(hello())
+            peer.sendall(hello(**limits))
             await server.wait_ready()
             while True:  # more than the sockets hold
                 try:

@@ -266,6 +266,14 @@ class TestCredit:
         assert isinstance(at_client[-1], ProtocolError)
         assert "more data than was granted" in str(at_client[-1])
 
+    def test_more_bytes_than_were_granted_are_refused(self) -> None:
+        link = opened(prefetch_bytes=10, max_frame_size=100)
+        for _ in range(3):
+            send(link, "x" * 60)
+        _, at_client = link.carry()
+        assert isinstance(at_client[-1], ProtocolError)
+        assert "more data than was granted" in str(at_client[-1])
+
     def test_a_stale_or_repeated_frame_is_harmless(self) -> None:
         link = opened(prefetch=2)
         send(link, "a")
