@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from distchan import _framing_py, _roundrobin_py
-from distchan._wire import SIGNATURE, Kind
+from distchan._wire import SIGNATURE, Outcome
 
 COUNT = 1000
-ITEM = int(Kind.ITEM)
+DONE = int(Outcome.DONE)
 PAYLOAD = msgspec.msgpack.encode("x" * 32)
 
 Benchmark = Callable[[Callable[[], Any]], Any]
@@ -31,39 +31,55 @@ def twins(compiled: str, python: ModuleType) -> Any:
     )
 
 
+def add_items(encoder: Any) -> None:
+    for number in range(COUNT):
+        encoder.add_item(number, number, 1, PAYLOAD)
+
+
+def add_settles(encoder: Any) -> None:
+    for number in range(COUNT):
+        encoder.add_settle(number, DONE, (number,), (PAYLOAD,))
+
+
+@pytest.mark.parametrize(("kind", "add"), [("ITEM", add_items), ("SETTLE", add_settles)])
 @twins("_framing", _framing_py)
-@pytest.mark.benchmark(group="encode 1000 frames of 33 bytes")
-def bench_encode(benchmark: Benchmark, twin: Callable[[], Any]) -> None:
+def bench_encode(
+    benchmark: Any, twin: Callable[[], Any], kind: str, add: Callable[[Any], None]
+) -> None:
     encoder = twin().Encoder(SIGNATURE)
 
     def encode() -> None:
-        for number in range(COUNT):
-            encoder.add_data(ITEM, number, PAYLOAD)
+        add(encoder)
         encoder.take()
 
+    benchmark.group = f"encode 1000 {kind} frames of 33 bytes each"
     benchmark(encode)
 
 
+@pytest.mark.parametrize(
+    ("kind", "add", "expect"),
+    [("ITEM", add_items, "expect_items"), ("SETTLE", add_settles, "expect_results")],
+)
 @twins("_framing", _framing_py)
-@pytest.mark.benchmark(group="decode 1000 frames of 33 bytes")
-def bench_decode(benchmark: Any, twin: Callable[[], Any]) -> None:
+def bench_decode(
+    benchmark: Any, twin: Callable[[], Any], kind: str, add: Callable[[Any], None], expect: str
+) -> None:
     module = twin()
     encoder = module.Encoder(SIGNATURE)
-    for number in range(COUNT):
-        encoder.add_data(ITEM, number, PAYLOAD)
+    add(encoder)
     data = b"".join(encoder.take())
     decode = msgspec.msgpack.Decoder(str).decode
 
     def fresh() -> tuple[tuple[Any], dict[str, Any]]:
         decoder = module.Decoder(SIGNATURE, 1 << 20)
-        decoder.expect_data(Kind.ITEM, decode)
+        getattr(decoder, expect)(decode)
         return (decoder,), {}
 
     def run(decoder: Any) -> None:
         decoder.feed(data)
-        _, batch = decoder.read()
-        assert len(batch.values) == COUNT
+        assert len(decoder.read().values) == COUNT
 
+    benchmark.group = f"decode 1000 {kind} frames of 33 bytes each"
     benchmark.pedantic(run, setup=fresh, rounds=200)
 
 

@@ -28,7 +28,8 @@ from distchan.errors import (
     TypeMismatch,
     WouldBlock,
 )
-from distchan.server import ClientInfo, Server, ServerStatistics
+from distchan._lease import Lease
+from distchan.server import ClientInfo, DeadLetter, Server, ServerStatistics
 from distchan.transforms import Transform
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Codec",
     "ConnectError",
     "ConnectionLost",
+    "DeadLetter",
     "DecodeError",
     "DistchanError",
     "EncodeError",
@@ -51,6 +53,7 @@ __all__ = [
     "FrameTooLarge",
     "HandshakeError",
     "InvalidSignature",
+    "Lease",
     "ProtocolError",
     "RemoteError",
     "Server",

@@ -1,11 +1,14 @@
-"""One connection: a session with an asyncio transport under it."""
+"""One connection: an asyncio transport under a session, which may outlive it."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from distchan._address import spell
-from distchan._session import ClientSession, Event, Opened, Session
+from distchan._liveness import acknowledges_nothing, keep_alive
+from distchan._client_session import ClientSession
+from distchan._session import Event, Session
 from distchan.errors import DistchanError, HandshakeError, ProtocolError
 
 __all__ = ["Connection", "HandshakeTimeout", "Owner"]
@@ -14,6 +17,9 @@ __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 _FLUSH_AT: Final = 64 * 1024
 #: How long a connection may take to close, in seconds.
 _LINGER: Final = 1.0
+#: How long a peer may pause in the middle of a frame. Long, because a worker that computes without
+#: letting its loop turn may be in the middle of sending a large one.
+_LONGEST_STALL: Final = 60.0
 
 
 class HandshakeTimeout(HandshakeError, TimeoutError):
@@ -43,7 +49,8 @@ class Connection(asyncio.Protocol):
         session: Session,
         owner: Owner,
         *,
-        handshake_timeout: float,
+        handshake_timeout: float | None,
+        heartbeat: float,
         logger: logging.Logger,
     ) -> None:
         self.session = session
@@ -51,39 +58,51 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._logger = logger
         self._handshake_timeout = handshake_timeout
+        self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._flush_scheduled = False
         self._writable = True
         self._closing = False
-        #: The session has ended, and what broke it, if anything did.
+        #: The connection has ended, and what broke it, if anything did.
         self.over = False
         self.reason: Exception | None = None
         #: Done when the handshake is.
         self.opened = self._loop.create_future()
+        #: When the last bytes came, in the loop's time.
+        self.last_heard = self._loop.time()
+        #: For the handshake, then for closing.
         self._deadline: asyncio.TimerHandle | None = None
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
 
     # -- the transport's side ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.peer_address = spell(transport.get_extra_info("peername"))
-        self._deadline = self._loop.call_later(self._handshake_timeout, self._too_late)
+        keep_alive(transport.get_extra_info("socket"), self._heartbeat)
+        if self._handshake_timeout is not None:
+            self._set_deadline(self._handshake_timeout, self._too_late)
+        self._check_heartbeat_later()
         self._owner._on_connected(self)
+        self.session.wake = self._wake
         self.session.start()
-        self.flush_soon()
+        self._wake()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return  # an error has been reported, or everything said
+        self.last_heard = self._loop.time()
         self.session.feed(data)
         try:
             while (event := self._next_event()) is not None:
                 self._owner._on_event(self, event)
+        except DistchanError as error:
+            self.refuse(error)
         except Exception as error:
             self._logger.exception("error while reading from %s", self.peer_address)
             self.refuse(ProtocolError(f"internal error: {error!r}"))
-        self._follow_session()
+        self.follow_session()
 
     def _next_event(self) -> Event | None:
         try:
@@ -91,18 +110,21 @@ class Connection(asyncio.Protocol):
         except DistchanError as error:
             self.reason = error
             return None
-        if isinstance(event, Opened):
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-            if not self.opened.done():
-                self.opened.set_result(None)
+        if event is not None and not self.opened.done():
+            self._set_deadline(None)
+            self.opened.set_result(None)
         return event
+
+    def adopt(self, session: Session) -> None:
+        """Go on with an older session, which has taken over the state of this connection."""
+        self.session = session
+        session.wake = self._wake
+        self._wake()
 
     def eof_received(self) -> None:
         """The peer has closed: from here on, nothing that is written arrives."""
         self._closing = True
-        self._abort_later()
+        self._set_deadline(_LINGER, self.abort)
         self._end()
 
     def pause_writing(self) -> None:
@@ -110,15 +132,16 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
-        self._flush()
+        self.write()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is None:
             return  # it has been abandoned before
         self._closing = True
         self._transport = None
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._set_deadline(None)
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
         self.reason = self.reason or error
         try:
             self._end()
@@ -136,47 +159,42 @@ class Connection(asyncio.Protocol):
             self.opened.exception()  # on a server, nobody waits for it
         self._owner._on_over(self, self.reason)
 
+    # -- deadlines --------------------------------------------------------------------------------
+
+    def _set_deadline(self, seconds: float | None, act: Callable[[], None] = lambda: None) -> None:
+        """Replace the deadline by another one, or by none."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self._loop.call_later(seconds, act)
+
     def _too_late(self) -> None:
         self.refuse(
             HandshakeTimeout(
-                "it accepted the connection but did not introduce itself within "
-                f"{self._handshake_timeout:g} s"
+                f"it did not introduce itself within {self._handshake_timeout:g} s"
             )
         )
 
+    def _check_heartbeat(self) -> None:
+        """Now and then: does the other host still live, does the peer finish its frame?"""
+        transport = self._transport
+        if transport is None:
+            return
+        silence = self._loop.time() - self.last_heard
+        if acknowledges_nothing(transport.get_extra_info("socket"), self._heartbeat):
+            self._cut(f"its host has acknowledged nothing for {self._heartbeat:g} s")
+        elif self.session.in_mid_frame and silence > _LONGEST_STALL:
+            self._cut(f"it stopped in the middle of a frame for {silence:.0f} s")
+        else:
+            self._check_heartbeat_later()
+
+    def _check_heartbeat_later(self) -> None:
+        self._heartbeat_timer = self._loop.call_later(self._heartbeat / 2, self._check_heartbeat)
+
+    def _cut(self, reason: str) -> None:
+        self.reason = TimeoutError(reason)
+        self.abort()
+
     # -- the owner's side -------------------------------------------------------------------------
-
-    def send(self, payload: bytes) -> bool:
-        """Send one data frame; needs credit. Returns whether there is credit for another."""
-        more = self.session.send(payload)
-        if not self._flush_scheduled:
-            self.flush_soon()
-        elif self.session.pending >= _FLUSH_AT:
-            self._write()
-        return more
-
-    def took(self, count: int, size: int) -> None:
-        """Items of this connection have been received by the user."""
-        self.session.took(count, size)
-        if self.session.pending and not self._flush_scheduled:
-            self.flush_soon()
-
-    def finish_sending(self, error: str = "") -> None:
-        """Tell the peer that no more data will come."""
-        self.session.close(error)
-        self._follow_session()
-
-    def leave(self) -> None:
-        """Ask the server for no more items."""
-        assert isinstance(self.session, ClientSession)
-        self.session.leave()
-        self._follow_session()
-
-    def flush_soon(self) -> None:
-        """Write what the session has to say, in this turn of the loop."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
 
     def refuse(self, error: DistchanError) -> None:
         """Tell the peer what is wrong, and close."""
@@ -194,9 +212,9 @@ class Connection(asyncio.Protocol):
         if transport is None or self._closing:
             return
         self._writable = True  # the transport's buffer takes these last words in any case
-        self._write()
+        self.write()
         self._closing = True
-        self._abort_later()
+        self._set_deadline(_LINGER, self.abort)
         try:
             if transport.can_write_eof():
                 transport.write_eof()
@@ -206,40 +224,54 @@ class Connection(asyncio.Protocol):
             transport.abort()
         self._end()
 
-    def _abort_later(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self._loop.call_later(_LINGER, self.abort)
-
     def abort(self) -> None:
         """Close at once; what is pending is lost."""
         if self._transport is not None:
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Have nothing more to do with a connection that nobody wants any longer.
+        """Have nothing more to do with a client's connection that nobody wants any longer.
 
-        It may have been opened, and dealt items, in the very turn in which that was decided. If
-        not, its transport may be one that the loop has closed without telling us.
+        Its transport may be one that the loop has closed without telling us.
         """
-        if self.session.opened:
-            self.leave()
+        session = self.session
+        if session.opened:
+            assert isinstance(session, ClientSession)
+            session.leave()
+            session.close()
             self.close()
         else:
             self.abort()
             self.connection_lost(None)
 
-    def _follow_session(self) -> None:
-        if self.session.error is not None or self.session.finished:
+    def displace(self) -> None:
+        """Another connection has taken over the session."""
+        self._closing = True
+        self.abort()
+
+    def follow_session(self) -> None:
+        """Do what the session has come to."""
+        if self.session.over:
             self.close()
         elif self.session.pending:
-            self.flush_soon()
+            self._wake()
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Something is to be written: once per turn of the loop, or when it has become a lot."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+        elif self.session.pending >= _FLUSH_AT:
+            self.write()
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        self._write()
+        self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what the session has to say, now."""
         transport = self._transport
         if transport is None or self._closing or not self._writable or transport.is_closing():
             return

@@ -4,11 +4,12 @@ The twins differ in how they look at bytes. Everything that a caller could tell 
 stands here, once.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from ._wire import DATA_PREFIX, MAX_FRAME_SIZE
+from ._wire import CONTROL_LIMIT, MAX_FRAME_SIZE
 from .errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 
 #: Payloads from this size on are handed to the transport as they are, not copied. A transport has
@@ -16,27 +17,59 @@ from .errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 REFERENCE_THRESHOLD: Final = 32 * 1024
 
 #: The largest length that the int32 of a header can hold.
-MAX_LENGTH: Final = MAX_FRAME_SIZE + DATA_PREFIX
+MAX_LENGTH: Final = MAX_FRAME_SIZE + CONTROL_LIMIT
 
 
-class Run(msgspec.Struct, frozen=True):
-    """Consecutive data frames, decoded.
+# There may be as many of these as items, and a Struct is made five times faster than a named tuple.
 
-    There may be as many of these as items, and a Struct is made five times faster than a named
-    tuple.
-    """
+
+class Items(msgspec.Struct, frozen=True):
+    """Consecutive ITEM frames, decoded."""
+
+    first: int
+    """The number of the first of them."""
+    values: list[Any]
+    tickets: list[bytes]
+    """Of each, TICKET_SIZE bytes: uint64 id, uint32 attempt, as they were on the wire."""
+    size: int
+    """The sum of the sizes of the encoded items."""
+
+
+class Results(msgspec.Struct, frozen=True):
+    """Consecutive RESULT frames and SETTLE frames with the outcome DONE, decoded."""
 
     values: list[Any]
+    """The results of all of them, in order."""
     size: int
-    """The sum of the sizes of their payloads, kind and number not counted."""
+    """The sum of the sizes of the encoded results."""
+    settled: list[int]
+    """The numbers of the items that the SETTLE frames settle, in order."""
+    frames: int
+    last: int
+    """How many results are in the last of them."""
+
+
+class GivenBack(msgspec.Struct, frozen=True):
+    """One SETTLE frame with another outcome than DONE."""
+
+    outcome: int
+    items: list[int]
+    """Their numbers."""
+    reason: bytes
+    """In words; UTF-8 of a proper peer."""
 
 
 class Undecodable(msgspec.Struct, frozen=True):
-    """A data frame whose payload does not decode. It harms no other frame."""
+    """A data frame with a payload that does not decode. It harms no other frame."""
 
+    kind: int
     number: int
+    count: int
+    """How many items or results are in it."""
     size: int
-    """Of its payload."""
+    """The sum of the sizes of its encoded items or results."""
+    settled: list[int]
+    """The numbers of the items that it settles, if it is a SETTLE frame."""
     error: DecodeError
 
 
@@ -46,26 +79,27 @@ def checked_signature(signature: int) -> int:
     return signature
 
 
-def checked_kind(kind: int) -> int:
-    if not 0 <= kind <= 0xFF:
-        raise ValueError(f"kind must fit a byte, not {kind}")
-    return kind
-
-
 def checked_max_frame_size(size: int) -> int:
     if not 0 <= size <= MAX_FRAME_SIZE:
         raise ValueError(f"max_frame_size must be 0 to {MAX_FRAME_SIZE}, not {size}")
     return size
 
 
-def bad_prefix(kind: object, number: object) -> TypeError | ValueError:
-    """Why ``kind`` and ``number`` cannot be written in front of a payload."""
-    for name, value, limit in (("kind", kind, 0xFF), ("number", number, 2**64 - 1)):
+def checked_first(number: int) -> int:
+    # No session lasts long enough to reach this limit and to have its numbers overflow.
+    if not 0 <= number < 2**63:
+        raise ValueError(f"first must be 0 to {2**63 - 1}, not {number}")
+    return number
+
+
+def bad_field(fields: Iterable[tuple[str, object, int]]) -> TypeError | ValueError:
+    """Which of the fields, given as name, value and largest value, cannot be written, and why."""
+    for name, value, limit in fields:
         if not hasattr(value, "__index__"):
             return TypeError(f"{name} must be an int, not {type(value).__name__}")
         if not 0 <= value.__index__() <= limit:
             return ValueError(f"{name} must be 0 to {limit}, not {value}")
-    raise AssertionError("both can be written")
+    raise AssertionError("all can be written")
 
 
 def not_bytes(payload: object) -> TypeError:
@@ -88,21 +122,27 @@ def bad_header(expected: int, signature: int, length: int, limit: int) -> Protoc
     return too_large(length, limit)
 
 
-def bad_data_length(length: int, limit: int) -> ProtocolError:
-    if length < DATA_PREFIX:
-        return ProtocolError(f"data frame length {length} is below the minimum of {DATA_PREFIX}")
+def bad_data_length(length: int, least: int, limit: int) -> ProtocolError:
+    if length < least:
+        return ProtocolError(f"data frame length {length} is below the minimum of {least}")
     return too_large(length, limit)
 
 
 def bad_number(expected: int, number: int) -> ProtocolError:
-    return ProtocolError(f"expected data frame number {expected}, got {number}")
+    return ProtocolError(f"expected data frame number {expected} or a repeated one, got {number}")
 
 
-def undecodable(number: int, size: int, error: Exception) -> Undecodable:
+def bad_settle() -> ProtocolError:
+    return ProtocolError("a SETTLE frame whose lengths contradict each other")
+
+
+def undecodable(
+    kind: int, number: int, count: int, size: int, settled: list[int], error: Exception
+) -> Undecodable:
     words = DecodeError(f"data frame {number} does not decode: {type(error).__name__}: {error}")
     words.__cause__ = error
-    return Undecodable(number, size, words)
+    return Undecodable(kind, number, count, size, settled, words)
 
 
 def reentered() -> RuntimeError:
-    return RuntimeError("read() was called while another read() of the same decoder is under way")
+    return RuntimeError("while a read() of the decoder is under way, only feed() may be called")

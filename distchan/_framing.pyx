@@ -1,8 +1,8 @@
 # cython: language_level=3
 """Frames to bytes and back: the compiled twin of ``_framing_py.py``, whose plan it follows.
 
-Pointers never leave a function: each is derived from an object that the function itself holds,
-and is not used any more once Python code may have changed that object.
+Each pointer is derived from an object that the function using it, or its caller, holds, and is not
+used any more once Python code may have changed that object.
 """
 
 from collections import deque
@@ -23,18 +23,27 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from . import _frames, _wire
-from ._frames import Run
+from ._frames import GivenBack, Items, Results
 from .errors import ProtocolError
 
 __all__ = ["Decoder", "Encoder"]
 
 cdef Py_ssize_t HEADER_SIZE = _wire.HEADER_SIZE
 cdef Py_ssize_t DATA_PREFIX = _wire.DATA_PREFIX
+cdef Py_ssize_t TICKET_SIZE = _wire.TICKET_SIZE
+cdef Py_ssize_t SETTLE_PREFIX = _wire.SETTLE_PREFIX
+cdef Py_ssize_t ITEM_NUMBER_SIZE = _wire.ITEM_NUMBER_SIZE
+cdef Py_ssize_t RESULT_LENGTH_SIZE = _wire.RESULT_LENGTH_SIZE
+cdef int64_t MOST_SETTLED = _wire.MOST_SETTLED
 cdef Py_ssize_t CONTROL_LIMIT = _wire.CONTROL_LIMIT
 cdef Py_ssize_t REFERENCE_THRESHOLD = _frames.REFERENCE_THRESHOLD
 # 64 bits wide, because a length above it must be comparable on 32-bit hosts, too.
 cdef int64_t MAX_LENGTH = _frames.MAX_LENGTH
-# The first allocation of a buffer; about twenty frames of forty bytes.
+cdef int ITEM = _wire.Kind.ITEM
+cdef int SETTLE = _wire.Kind.SETTLE
+cdef int RESULT = _wire.Kind.RESULT
+cdef int DONE = _wire.Outcome.DONE
+# The first allocation of a buffer; about twenty frames of fifty bytes.
 cdef Py_ssize_t FIRST_CAPACITY = 1024
 
 
@@ -70,6 +79,19 @@ cdef const uint8_t* start_of(buffer) except NULL:
     return <const uint8_t*>PyByteArray_AS_STRING(buffer)
 
 
+cdef inline object integer(value):
+    """The same objects pass for integers as with struct."""
+    return value if isinstance(value, int) else PyNumber_Index(value)
+
+
+cdef uint8_t* room(bytearray buffer, Py_ssize_t used, Py_ssize_t size) except NULL:
+    """Where the next ``size`` bytes go, behind those in use."""
+    cdef Py_ssize_t capacity = PyByteArray_GET_SIZE(buffer)
+    if size > capacity - used:
+        PyByteArray_Resize(buffer, max(used + size, 2 * capacity, FIRST_CAPACITY))
+    return <uint8_t*>PyByteArray_AS_STRING(buffer) + used
+
+
 cdef class Encoder:
     """Collects frames in one growing buffer until they are taken."""
 
@@ -95,11 +117,99 @@ cdef class Encoder:
 
     def add(self, kind, body=b""):
         """Append a control frame."""
-        self._append(kind, 0, body, 1)
+        cdef uint8_t prefix[1]
+        try:
+            prefix[0] = integer(kind)
+        except (OverflowError, TypeError):
+            raise _frames.bad_field([("kind", kind, 0xFF)]) from None
+        self._append(prefix, 1, body)
 
-    def add_data(self, kind, number, payload):
-        """Append a data frame."""
-        self._append(kind, number, payload, DATA_PREFIX)
+    def add_item(self, number, id, attempt, payload):
+        """Append an ITEM frame."""
+        cdef uint8_t prefix[32]  # more than DATA_PREFIX + TICKET_SIZE
+        prefix[0] = ITEM
+        try:
+            write64(prefix + 1, integer(number))
+            write64(prefix + DATA_PREFIX, integer(id))
+            write32(prefix + DATA_PREFIX + 8, integer(attempt))
+        except (OverflowError, TypeError):
+            raise _frames.bad_field([
+                ("number", number, 2**64 - 1),
+                ("id", id, 2**64 - 1),
+                ("attempt", attempt, 2**32 - 1),
+            ]) from None
+        self._append(prefix, DATA_PREFIX + TICKET_SIZE, payload)
+
+    def add_result(self, number, payload):
+        """Append a RESULT frame."""
+        cdef uint8_t prefix[16]  # more than DATA_PREFIX
+        prefix[0] = RESULT
+        try:
+            write64(prefix + 1, integer(number))
+        except (OverflowError, TypeError):
+            raise _frames.bad_field([("number", number, 2**64 - 1)]) from None
+        self._append(prefix, DATA_PREFIX, payload)
+
+    def add_settle(self, number, outcome, items, entries):
+        """Append a SETTLE frame."""
+        cdef Py_ssize_t index, count = len(items)
+        cdef Py_ssize_t prefix_size = DATA_PREFIX + SETTLE_PREFIX + ITEM_NUMBER_SIZE * count
+        prefix = PyBytes_FromStringAndSize(NULL, prefix_size)
+        cdef uint8_t* to = <uint8_t*>PyBytes_AS_STRING(prefix)
+        to[0] = SETTLE
+        try:
+            write64(to + 1, integer(number))
+            to[DATA_PREFIX] = integer(outcome)
+            write32(to + DATA_PREFIX + 1, <uint32_t>count)
+            to += DATA_PREFIX + SETTLE_PREFIX
+            for index in range(count):
+                write64(to + ITEM_NUMBER_SIZE * index, integer(items[index]))
+        except (OverflowError, TypeError):
+            raise _frames.bad_field([
+                ("number", number, 2**64 - 1),
+                ("outcome", outcome, 0xFF),
+                *[("item number", item, 2**64 - 1) for item in items],
+            ]) from None
+        cdef int64_t length = prefix_size
+        for entry in entries:
+            if not PyBytes_CheckExact(entry):
+                raise _frames.not_bytes(entry)
+            length += RESULT_LENGTH_SIZE + PyBytes_GET_SIZE(entry)
+        if length > MAX_LENGTH:
+            raise _frames.too_large(length, MAX_LENGTH)
+
+        # Bytes behind those in use do not count: a frame gets in whole, at the end, or not at all.
+        cdef bytearray buffer = self._buffer
+        cdef Py_ssize_t used = self._used
+        cdef list closed = None
+        cdef Py_ssize_t closed_size = 0, size
+        cdef bytes body
+        to = room(buffer, used, HEADER_SIZE + prefix_size)
+        write32(to, self._signature)
+        write32(to + 4, <uint32_t>length)
+        memcpy(to + HEADER_SIZE, PyBytes_AS_STRING(prefix), prefix_size)
+        used += HEADER_SIZE + prefix_size
+        for body in entries:
+            size = PyBytes_GET_SIZE(body)
+            if size < REFERENCE_THRESHOLD:
+                to = room(buffer, used, RESULT_LENGTH_SIZE + size)
+                write32(to, <uint32_t>size)
+                memcpy(to + RESULT_LENGTH_SIZE, PyBytes_AS_STRING(body), size)
+                used += RESULT_LENGTH_SIZE + size
+            else:
+                write32(room(buffer, used, RESULT_LENGTH_SIZE), <uint32_t>size)
+                used += RESULT_LENGTH_SIZE
+                PyByteArray_Resize(buffer, used)
+                closed = closed or []
+                closed += (buffer, body)
+                closed_size += used + size
+                buffer = bytearray()
+                used = 0
+        if closed is not None:
+            self._closed += closed
+            self._closed_size += closed_size
+        self._buffer = buffer
+        self._used = used
 
     def take(self):
         """Hand over everything pending, in order, and start anew."""
@@ -110,35 +220,19 @@ cdef class Encoder:
         self._closed_size = 0
         return taken
 
-    cdef int _append(self, kind, number, payload, Py_ssize_t prefix_size) except -1:
+    cdef int _append(self, const uint8_t* prefix, Py_ssize_t prefix_size, payload) except -1:
         if not PyBytes_CheckExact(payload):
             raise _frames.not_bytes(payload)
         cdef Py_ssize_t payload_size = PyBytes_GET_SIZE(payload)
         cdef int64_t length = <int64_t>prefix_size + payload_size
         if length > MAX_LENGTH:
             raise _frames.too_large(length, MAX_LENGTH)
-        cdef uint8_t kind_byte
-        cdef uint64_t number_word
-        try:
-            # The same objects pass for integers as with struct.
-            kind_byte = kind if isinstance(kind, int) else PyNumber_Index(kind)
-            number_word = number if isinstance(number, int) else PyNumber_Index(number)
-        except (OverflowError, TypeError):
-            raise _frames.bad_prefix(kind, number) from None
-
         cdef bint copied = payload_size < REFERENCE_THRESHOLD
         cdef Py_ssize_t size = HEADER_SIZE + prefix_size + (payload_size if copied else 0)
-        cdef Py_ssize_t capacity = PyByteArray_GET_SIZE(self._buffer)
-        if size > capacity - self._used:
-            PyByteArray_Resize(
-                self._buffer, max(self._used + size, 2 * capacity, FIRST_CAPACITY)
-            )
-        cdef uint8_t* to = <uint8_t*>PyByteArray_AS_STRING(self._buffer) + self._used
+        cdef uint8_t* to = room(self._buffer, self._used, size)
         write32(to, self._signature)
         write32(to + 4, <uint32_t>length)
-        to[HEADER_SIZE] = kind_byte
-        if prefix_size == DATA_PREFIX:
-            write64(to + HEADER_SIZE + 1, number_word)
+        memcpy(to + HEADER_SIZE, prefix, prefix_size)
         if copied:
             memcpy(to + HEADER_SIZE + prefix_size, PyBytes_AS_STRING(payload), payload_size)
             self._used += size
@@ -162,11 +256,13 @@ cdef class Decoder:
     """Cuts a byte stream into frames. Feed it, then read until there is nothing more."""
 
     cdef uint32_t _signature
-    cdef int64_t _data_limit
-    # Until expect_data() there is no data kind: every frame is a control frame.
-    cdef int _data_kind
-    cdef object _decode
+    cdef int64_t _max_frame_size
+    # Of each kind, the least and the largest length of a frame. The least is above 1 for data
+    # frames. There are none until one of the expect methods has been called.
+    cdef int32_t _least[256]
+    cdef int32_t _most[256]
     cdef int64_t _limit
+    cdef object _decode
     cdef uint64_t _next_number
     # The bytes being cut: a piece as it was fed (bytes), or the one frame that is being put
     # together from several pieces (bytearray, from its start).
@@ -176,35 +272,56 @@ cdef class Decoder:
     cdef object _waiting
     cdef Py_ssize_t _taken
     # The run so far. Kept here so that an interrupted read() loses nothing.
+    cdef Py_ssize_t _count
+    cdef uint64_t _first
+    cdef Py_ssize_t _last
     cdef list _values
-    cdef Py_ssize_t _size
-    # The data frame after the run, if it does not decode.
-    cdef object _failed
+    cdef list _tickets
+    cdef list _settled
+    cdef int64_t _size
+    # The data frame after the run, if it is none for a run.
+    cdef object _apart
     cdef object _error
     cdef bint _reading
 
     def __cinit__(self, signature, max_frame_size):
         self._signature = _frames.checked_signature(signature)
-        self._data_limit = <int64_t>_frames.checked_max_frame_size(max_frame_size) + DATA_PREFIX
-        self._data_kind = -1
+        self._max_frame_size = _frames.checked_max_frame_size(max_frame_size)
+        for kind in range(256):
+            self._allow(kind, 1, CONTROL_LIMIT)
         self._decode = bytes
-        self._limit = CONTROL_LIMIT
         self._next_number = 0
         self._buffer = b""
         self._position = 0
         self._waiting = deque()
         self._taken = 0
+        self._count = 0
+        self._first = 0
+        self._last = 0
         self._values = []
+        self._tickets = []
+        self._settled = []
         self._size = 0
-        self._failed = None
+        self._apart = None
         self._error = None
         self._reading = False
 
-    def expect_data(self, kind, decode):
-        """Allow data frames of that kind from now on; ``decode`` makes values of their payloads."""
-        self._data_kind = _frames.checked_kind(kind)
-        self._decode = decode
-        self._limit = max(self._data_limit, CONTROL_LIMIT)
+    def expect_items(self, decode, first=0):
+        """Allow ITEM frames from now on, from number ``first``; ``decode`` makes their values."""
+        self._expect(decode, first)
+        cdef int64_t least = DATA_PREFIX + TICKET_SIZE
+        self._allow(ITEM, least, self._max_frame_size + least)
+
+    def expect_results(self, decode, first=0):
+        """Allow RESULT and SETTLE frames from now on, from number ``first``."""
+        self._expect(decode, first)
+        self._allow(RESULT, DATA_PREFIX, self._max_frame_size + DATA_PREFIX)
+        self._allow(SETTLE, DATA_PREFIX + SETTLE_PREFIX, self._max_frame_size + CONTROL_LIMIT)
+
+    @property
+    def in_mid_frame(self):
+        """Whether part of a frame has come, and the rest has not; for after a ``read()``."""
+        return self._position < len(self._buffer)
 
     def feed(self, data):
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
@@ -215,7 +332,7 @@ cdef class Decoder:
     def read(self):
         """Return the next control frame or run of data frames; None when bytes are missing.
 
-        A data frame that does not decode ends a run and is returned by itself.
+        A data frame that gives items back or does not decode ends a run and is returned by itself.
 
         What is wrong with the stream is raised once all before it has been returned, and then
         for ever.
@@ -225,7 +342,7 @@ cdef class Decoder:
         self._reading = True
         control = None
         try:
-            if self._error is None and self._failed is None:
+            if self._error is None and self._apart is None:
                 control = self._cut()
         except ProtocolError as error:
             self._error = error
@@ -233,29 +350,47 @@ cdef class Decoder:
             self._waiting.clear()
         finally:
             self._reading = False
-        if self._values:
-            run = Run(self._values, self._size)
-            self._values = []
-            self._size = 0
-            return self._data_kind, run
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
-            return self._data_kind, failed
+        if self._count:
+            return self._end_run()
+        if self._apart is not None:
+            apart, self._apart = self._apart, None
+            return apart
         if self._error is not None:
             # Without with_traceback() the traceback would grow with every repetition.
             raise self._error.with_traceback(None)
         return control
 
+    cdef int _expect(self, decode, first) except -1:
+        if self._reading:
+            raise _frames.reentered()
+        self._next_number = _frames.checked_first(first)
+        self._decode = decode
+        return 0
+
+    cdef void _allow(self, int kind, int64_t least, int64_t most) noexcept:
+        self._least[kind] = <int32_t>least
+        self._most[kind] = <int32_t>most
+        self._limit = max(self._limit, most)
+
+    cdef object _end_run(self):
+        if self._tickets:
+            run = Items(self._first, self._values, self._tickets, self._size)
+            self._tickets = []
+        else:
+            run = Results(self._values, self._size, self._settled, self._count, self._last)
+            self._settled = []
+        self._values = []
+        self._size = 0
+        self._count = 0
+        return run
+
     cdef tuple _cut(self):
         """Move data frames into the run; stop at, and without a run return, a control frame."""
-        cdef int data_kind = self._data_kind
-        cdef int kind = 0
-        cdef int64_t limit = self._limit
-        decode = self._decode
         cdef const uint8_t* frame
-        cdef Py_ssize_t available, payload_size
+        cdef Py_ssize_t available
         cdef uint32_t signature
         cdef int64_t length, needed
+        cdef int kind = 0
         cdef uint64_t number
         while True:
             # Nobody else can change or free the bytes while this variable holds the buffer:
@@ -269,48 +404,109 @@ cdef class Decoder:
                     break
                 signature = read32(frame)
                 length = <int32_t>read32(frame + 4)
-                if signature != self._signature or not 1 <= length <= limit:
-                    raise _frames.bad_header(self._signature, signature, length, limit)
+                if signature != self._signature or not 1 <= length <= self._limit:
+                    raise _frames.bad_header(self._signature, signature, length, self._limit)
                 needed += length
                 if available > HEADER_SIZE:
                     kind = frame[HEADER_SIZE]
-                    if kind == data_kind:
-                        if not DATA_PREFIX <= length <= self._data_limit:
-                            raise _frames.bad_data_length(length, self._data_limit)
-                    elif length > CONTROL_LIMIT:
-                        raise _frames.too_large(length, CONTROL_LIMIT)
+                    if not self._least[kind] <= length <= self._most[kind]:
+                        raise _frames.bad_data_length(length, self._least[kind], self._most[kind])
                 if available < needed:
                     break
 
-                if kind != data_kind:
-                    if self._values:
+                if self._least[kind] == 1:
+                    if self._count:
                         return None
                     self._position += needed
                     return kind, PyBytes_FromStringAndSize(
                         <const char*>frame + HEADER_SIZE + 1, length - 1
                     )
                 number = read64(frame + HEADER_SIZE + 1)
-                if number != self._next_number:
+                if number > self._next_number:
                     raise _frames.bad_number(self._next_number, number)
-                payload_size = length - DATA_PREFIX
-                payload = PyBytes_FromStringAndSize(
-                    <const char*>frame + HEADER_SIZE + DATA_PREFIX, payload_size
-                )
-                try:
-                    value = decode(payload)
-                except Exception as error:
-                    self._failed = _frames.undecodable(number, payload_size, error)
+                # A lower number is that of a repeated frame.
+                if number == self._next_number:
+                    if kind == SETTLE:
+                        self._take_settle(frame + HEADER_SIZE, length)
+                    else:
+                        self._take_single(kind, frame + HEADER_SIZE, length)
                     self._next_number += 1
-                    self._position += needed
-                    return None
-                self._values.append(value)
-                self._size += payload_size
-                self._next_number += 1
                 self._position += needed
+                if self._apart is not None:
+                    return None
                 frame += needed
                 available -= needed
             if not self._refill(needed):
                 return None
+
+    cdef int _take_single(self, int kind, const uint8_t* payload, Py_ssize_t length) except -1:
+        """Move the item, or the result that belongs to none, of a frame into the run."""
+        cdef Py_ssize_t start = self._least[kind]
+        item = PyBytes_FromStringAndSize(<const char*>payload + start, length - start)
+        try:
+            value = self._decode(item)
+        except Exception as error:
+            self._apart = _frames.undecodable(
+                kind, self._next_number, 1, length - start, [], error
+            )
+            return 0
+        if kind == ITEM:
+            if not self._tickets:
+                self._first = self._next_number
+            self._tickets.append(
+                PyBytes_FromStringAndSize(<const char*>payload + DATA_PREFIX, TICKET_SIZE)
+            )
+        self._values.append(value)
+        self._size += length - start
+        self._last = 1
+        self._count += 1
+        return 0
+
+    cdef int _take_settle(self, const uint8_t* payload, Py_ssize_t length) except -1:
+        """Move what is in a SETTLE frame into the run, or put it apart."""
+        cdef const uint8_t* at = payload + DATA_PREFIX + SETTLE_PREFIX
+        cdef const uint8_t* end = payload + length
+        cdef int outcome = payload[DATA_PREFIX]
+        cdef int64_t count = read32(payload + DATA_PREFIX + 1)
+        cdef int64_t entry_size, size = 0
+        cdef Py_ssize_t index
+        if count > MOST_SETTLED or ITEM_NUMBER_SIZE * count > end - at:
+            raise _frames.bad_settle()
+        items = []
+        for _ in range(count):
+            items.append(read64(at))
+            at += ITEM_NUMBER_SIZE
+        entries = []
+        while at < end:
+            if end - at < RESULT_LENGTH_SIZE:
+                raise _frames.bad_settle()
+            entry_size = read32(at)
+            at += RESULT_LENGTH_SIZE
+            if entry_size > end - at:
+                raise _frames.bad_settle()
+            if entry_size > self._max_frame_size and outcome == DONE:
+                raise _frames.too_large(entry_size, self._max_frame_size)
+            entries.append(PyBytes_FromStringAndSize(<const char*>at, entry_size))
+            at += entry_size
+            size += entry_size
+
+        if outcome != DONE:
+            self._apart = GivenBack(outcome, items, entries[0] if entries else b"")
+            return 0
+        try:
+            for index in range(len(entries)):
+                entries[index] = self._decode(entries[index])
+        except Exception as error:
+            self._apart = _frames.undecodable(
+                SETTLE, self._next_number, len(entries), size, items, error
+            )
+            return 0
+        self._values.extend(entries)
+        self._settled.extend(items)
+        self._size += size
+        self._last = len(entries)
+        self._count += 1
+        return 0
 
     cdef bint _refill(self, int64_t needed) except -1:
         """Bring in more bytes of an incomplete frame, at most ``needed`` in all; False if none."""

@@ -8,19 +8,22 @@ own, which grows with the bytes that really arrive, whatever length the frame cl
 
 import struct
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from ._frames import (
     MAX_LENGTH,
     REFERENCE_THRESHOLD,
-    Run,
+    GivenBack,
+    Items,
+    Results,
     Undecodable,
     bad_data_length,
+    bad_field,
     bad_header,
     bad_number,
-    bad_prefix,
-    checked_kind,
+    bad_settle,
+    checked_first,
     checked_max_frame_size,
     checked_signature,
     not_bytes,
@@ -28,24 +31,40 @@ from ._frames import (
     too_large,
     undecodable,
 )
-from ._wire import CONTROL_LIMIT, DATA_PREFIX, HEADER_SIZE
+from ._wire import (
+    CONTROL_LIMIT,
+    DATA_PREFIX,
+    HEADER_SIZE,
+    ITEM_NUMBER_SIZE,
+    MOST_SETTLED,
+    RESULT_LENGTH_SIZE,
+    SETTLE_PREFIX,
+    TICKET_SIZE,
+    Kind,
+    Outcome,
+)
 from .errors import ProtocolError
 
 __all__ = ["Decoder", "Encoder"]
 
-_pack_control = struct.Struct("<IiB").pack
-_pack_data = struct.Struct("<IiBQ").pack
+# Plain integers: a member of an enumeration is slower to come by, to compare and to pack.
+_ITEM: Final = int(Kind.ITEM)
+_SETTLE: Final = int(Kind.SETTLE)
+_RESULT: Final = int(Kind.RESULT)
+_DONE: Final = int(Outcome.DONE)
+
+#: The least and the largest length of a control frame.
+_CONTROL_BOUNDS: Final = (1, CONTROL_LIMIT)
+
+_pack_header = struct.Struct("<Ii").pack
+_pack_control = struct.Struct("<B").pack
+_pack_item = struct.Struct("<BQQI").pack
+_pack_result = struct.Struct("<BQ").pack
+_pack_result_length = struct.Struct("<I").pack
 _unpack_header = struct.Struct("<Ii").unpack_from
 _unpack_number = struct.Struct("<Q").unpack_from
-
-
-def _checked_length(prefix_size: int, payload: bytes) -> int:
-    if type(payload) is not bytes:
-        raise not_bytes(payload)
-    length = prefix_size + len(payload)
-    if length > MAX_LENGTH:
-        raise too_large(length, MAX_LENGTH)
-    return length
+_unpack_settle = struct.Struct("<BI").unpack_from
+_unpack_result_length = struct.Struct("<I").unpack_from
 
 
 class Encoder:
@@ -66,21 +85,71 @@ class Encoder:
 
     def add(self, kind: int, body: bytes = b"") -> None:
         """Append a control frame."""
-        length = _checked_length(1, body)
         try:
-            prefix = _pack_control(self._signature, length, kind)
+            prefix = _pack_control(kind)
         except struct.error:
-            raise bad_prefix(kind, 0) from None
+            raise bad_field([("kind", kind, 0xFF)]) from None
         self._append(prefix, body)
 
-    def add_data(self, kind: int, number: int, payload: bytes) -> None:
-        """Append a data frame."""
-        length = _checked_length(DATA_PREFIX, payload)
+    def add_item(self, number: int, id: int, attempt: int, payload: bytes) -> None:  # noqa: A002
+        """Append an ITEM frame."""
         try:
-            prefix = _pack_data(self._signature, length, kind, number)
+            prefix = _pack_item(_ITEM, number, id, attempt)
         except struct.error:
-            raise bad_prefix(kind, number) from None
+            raise bad_field(
+                [
+                    ("number", number, 2**64 - 1),
+                    ("id", id, 2**64 - 1),
+                    ("attempt", attempt, 2**32 - 1),
+                ]
+            ) from None
         self._append(prefix, payload)
+
+    def add_result(self, number: int, payload: bytes) -> None:
+        """Append a RESULT frame."""
+        try:
+            prefix = _pack_result(_RESULT, number)
+        except struct.error:
+            raise bad_field([("number", number, 2**64 - 1)]) from None
+        self._append(prefix, payload)
+
+    def add_settle(
+        self, number: int, outcome: int, items: Sequence[int], entries: Sequence[bytes]
+    ) -> None:
+        """Append a SETTLE frame."""
+        count = len(items)
+        try:
+            prefix = struct.pack(f"<BQBI{count}Q", _SETTLE, number, outcome, count, *items)
+        except struct.error:
+            raise bad_field(
+                [
+                    ("number", number, 2**64 - 1),
+                    ("outcome", outcome, 0xFF),
+                    *(("item number", item, 2**64 - 1) for item in items),
+                ]
+            ) from None
+        length = len(prefix)
+        for entry in entries:
+            if type(entry) is not bytes:
+                raise not_bytes(entry)
+            length += RESULT_LENGTH_SIZE + len(entry)
+        if length > MAX_LENGTH:
+            raise too_large(length, MAX_LENGTH)
+        fresh = bytearray(_pack_header(self._signature, length) + prefix)
+        closed: list[bytes | bytearray] = []
+        for entry in entries:
+            fresh += _pack_result_length(len(entry))
+            if len(entry) < REFERENCE_THRESHOLD:
+                fresh += entry
+            else:
+                closed += (fresh, entry)
+                fresh = bytearray()
+        if not closed:
+            self._buffer += fresh
+        else:
+            self._buffer += closed[0]
+            closed[0] = self._buffer
+            self._close(closed, fresh)
 
     def take(self) -> list[bytes | bytearray]:
         """Hand over everything pending, in order, and start anew."""
@@ -93,44 +162,60 @@ class Encoder:
         return taken
 
     def _append(self, prefix: bytes, payload: bytes) -> None:
+        if type(payload) is not bytes:
+            raise not_bytes(payload)
+        length = len(prefix) + len(payload)
+        if length > MAX_LENGTH:
+            raise too_large(length, MAX_LENGTH)
+        header = _pack_header(self._signature, length)
         if len(payload) < REFERENCE_THRESHOLD:
             # One append, not two: a frame gets in whole or, when memory runs out, not at all.
-            self._buffer += prefix + payload
+            self._buffer += header + prefix + payload
         else:
-            self._buffer += prefix
-            self._closed += (self._buffer, payload)
-            self._closed_size += len(self._buffer) + len(payload)
-            self._buffer = bytearray()
+            self._buffer += header + prefix
+            self._close([self._buffer, payload], bytearray())
+
+    def _close(self, closed: list[bytes | bytearray], fresh: bytearray) -> None:
+        """Put what will not change any more in front of a buffer for what follows."""
+        self._closed += closed
+        self._closed_size += sum(map(len, closed))
+        self._buffer = fresh
 
 
 class Decoder:
     """Cuts a byte stream into frames. Feed it, then read until there is nothing more."""
 
     __slots__ = (
+        "_apart",
+        "_bounds",
         "_buffer",
-        "_data_kind",
-        "_data_limit",
+        "_count",
         "_decode",
         "_error",
-        "_failed",
+        "_first",
+        "_last",
         "_limit",
+        "_max_frame_size",
         "_next_number",
         "_position",
         "_reading",
+        "_settled",
         "_signature",
         "_size",
         "_taken",
+        "_tickets",
         "_values",
         "_waiting",
     )
 
     def __init__(self, signature: int, max_frame_size: int) -> None:
         self._signature = checked_signature(signature)
-        self._data_limit = checked_max_frame_size(max_frame_size) + DATA_PREFIX
-        # Until expect_data() there is no data kind: every frame is a control frame.
-        self._data_kind = -1
-        self._decode: Callable[[bytes], object] = bytes
+        self._max_frame_size = checked_max_frame_size(max_frame_size)
+        # Of each kind of data frame, the least and the largest length. There is none until one of
+        # the expect methods has been called: every frame is a control frame.
+        self._bounds: dict[int, tuple[int, int]] = {}
         self._limit = CONTROL_LIMIT
+        self._decode: Callable[[bytes], object] = bytes
         self._next_number = 0
         # The bytes being cut: a piece as it was fed (bytes), or the one frame that is being put
         # together from several pieces (bytearray, from its start).
@@ -140,17 +225,34 @@ class Decoder:
         self._waiting: deque[bytes] = deque()
         self._taken = 0
         # The run so far. Kept here so that an interrupted read() loses nothing.
+        self._count = 0
+        self._first = 0
+        self._last = 0
         self._values: list[Any] = []
+        self._tickets: list[bytes] = []
+        self._settled: list[int] = []
         self._size = 0
-        self._failed: Undecodable | None = None
+        # The data frame after the run, if it is none for a run.
+        self._apart: GivenBack | Undecodable | None = None
         self._error: ProtocolError | None = None
         self._reading = False
 
-    def expect_data(self, kind: int, decode: Callable[[bytes], object]) -> None:
-        """Allow data frames of that kind from now on; ``decode`` makes values of their payloads."""
-        self._data_kind = checked_kind(kind)
-        self._decode = decode
-        self._limit = max(self._data_limit, CONTROL_LIMIT)
+    def expect_items(self, decode: Callable[[bytes], object], first: int = 0) -> None:
+        """Allow ITEM frames from now on, from number ``first``; ``decode`` makes their values."""
+        self._expect(decode, first)
+        least = DATA_PREFIX + TICKET_SIZE
+        self._allow(_ITEM, least, self._max_frame_size + least)
+
+    def expect_results(self, decode: Callable[[bytes], object], first: int = 0) -> None:
+        """Allow RESULT and SETTLE frames from now on, from number ``first``."""
+        self._expect(decode, first)
+        self._allow(_RESULT, DATA_PREFIX, self._max_frame_size + DATA_PREFIX)
+        self._allow(_SETTLE, DATA_PREFIX + SETTLE_PREFIX, self._max_frame_size + CONTROL_LIMIT)
+
+    @property
+    def in_mid_frame(self) -> bool:
+        """Whether part of a frame has come, and the rest has not; for after a ``read()``."""
+        return self._position < len(self._buffer)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
@@ -158,10 +260,10 @@ class Decoder:
         if self._error is None:
             self._waiting.append(piece)
 
-    def read(self) -> tuple[int, bytes | Run | Undecodable] | None:
+    def read(self) -> tuple[int, bytes] | Items | Results | GivenBack | Undecodable | None:
         """Return the next control frame or run of data frames; None when bytes are missing.
 
-        A data frame that does not decode ends a run and is returned by itself.
+        A data frame that gives items back or does not decode ends a run and is returned by itself.
 
         What is wrong with the stream is raised once all before it has been returned, and then
         for ever.
@@ -171,7 +273,7 @@ class Decoder:
         self._reading = True
         control = None
         try:
-            if self._error is None and self._failed is None:
+            if self._error is None and self._apart is None:
                 control = self._cut()
         except ProtocolError as error:
             self._error = error
@@ -179,22 +281,42 @@ class Decoder:
             self._waiting.clear()
         finally:
             self._reading = False
-        if self._values:
-            run = Run(self._values, self._size)
-            self._values = []
-            self._size = 0
-            return self._data_kind, run
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
-            return self._data_kind, failed
+        if self._count:
+            return self._end_run()
+        if self._apart is not None:
+            apart, self._apart = self._apart, None
+            return apart
         if self._error is not None:
             # Without with_traceback() the traceback would grow with every repetition.
             raise self._error.with_traceback(None)
         return control
 
+    def _expect(self, decode: Callable[[bytes], object], first: int) -> None:
+        if self._reading:
+            raise reentered()
+        self._next_number = checked_first(first)
+        self._decode = decode
+
+    def _allow(self, kind: int, least: int, most: int) -> None:
+        self._bounds[kind] = (least, most)
+        self._limit = max(self._limit, most)
+
+    def _end_run(self) -> Items | Results:
+        run: Items | Results
+        if self._tickets:
+            run = Items(self._first, self._values, self._tickets, self._size)
+            self._tickets = []
+        else:
+            run = Results(self._values, self._size, self._settled, self._count, self._last)
+            self._settled = []
+        self._values = []
+        self._size = 0
+        self._count = 0
+        return run
+
     def _cut(self) -> tuple[int, bytes] | None:
         """Move data frames into the run; stop at, and without a run return, a control frame."""
-        data_kind, decode, limit = self._data_kind, self._decode, self._limit
+        bounds = self._bounds
         while True:
             buffer = self._buffer
             while True:
@@ -204,42 +326,98 @@ class Decoder:
                 if available < HEADER_SIZE:
                     break
                 signature, length = _unpack_header(buffer, start)
-                if signature != self._signature or not 1 <= length <= limit:
-                    raise bad_header(self._signature, signature, length, limit)
+                if signature != self._signature or not 1 <= length <= self._limit:
+                    raise bad_header(self._signature, signature, length, self._limit)
                 needed += length
                 if available > HEADER_SIZE:
                     kind = buffer[start + HEADER_SIZE]
-                    if kind == data_kind:
-                        if not DATA_PREFIX <= length <= self._data_limit:
-                            raise bad_data_length(length, self._data_limit)
-                    elif length > CONTROL_LIMIT:
-                        raise too_large(length, CONTROL_LIMIT)
+                    least, most = bounds.get(kind, _CONTROL_BOUNDS)
+                    if not least <= length <= most:
+                        raise bad_data_length(length, least, most)
                 if available < needed:
                     break
 
-                end = start + needed
-                if kind != data_kind:
-                    if self._values:
+                # A bytearray holds this frame alone.
+                frame = buffer[start : start + needed] if type(buffer) is bytes else bytes(buffer)
+                if kind not in bounds:
+                    if self._count:
                         return None
-                    self._position = end
-                    return kind, bytes(buffer[start + HEADER_SIZE + 1 : end])
-                (number,) = _unpack_number(buffer, start + HEADER_SIZE + 1)
-                if number != self._next_number:
+                    self._position += needed
+                    return kind, frame[HEADER_SIZE + 1 :]
+                (number,) = _unpack_number(frame, HEADER_SIZE + 1)
+                if number > self._next_number:
                     raise bad_number(self._next_number, number)
-                payload = bytes(buffer[start + HEADER_SIZE + DATA_PREFIX : end])
-                try:
-                    value = decode(payload)
-                except Exception as error:
-                    self._failed = undecodable(number, len(payload), error)
+                # A lower number is that of a repeated frame.
+                if number == self._next_number:
+                    if kind == _SETTLE:
+                        self._take_settle(frame)
+                    else:
+                        self._take_single(kind, frame)
                     self._next_number += 1
-                    self._position = end
+                self._position += needed
+                if self._apart is not None:
                     return None
-                self._values.append(value)
-                self._size += len(payload)
-                self._next_number += 1
-                self._position = end
             if not self._refill(needed):
                 return None
+
+    def _take_single(self, kind: int, frame: bytes) -> None:
+        """Move the item, or the result that belongs to none, of a frame into the run."""
+        body = HEADER_SIZE + DATA_PREFIX
+        ticket_end = body + TICKET_SIZE if kind == _ITEM else body
+        payload = frame[ticket_end:]
+        try:
+            value = self._decode(payload)
+        except Exception as error:
+            self._apart = undecodable(kind, self._next_number, 1, len(payload), [], error)
+            return
+        if kind == _ITEM:
+            if not self._tickets:
+                self._first = self._next_number
+            self._tickets.append(frame[body:ticket_end])
+        self._values.append(value)
+        self._size += len(payload)
+        self._last = 1
+        self._count += 1
+
+    def _take_settle(self, frame: bytes) -> None:
+        """Move what is in a SETTLE frame into the run, or put it apart."""
+        end = len(frame)
+        at = HEADER_SIZE + DATA_PREFIX
+        outcome, count = _unpack_settle(frame, at)
+        at += SETTLE_PREFIX
+        if count > MOST_SETTLED or ITEM_NUMBER_SIZE * count > end - at:
+            raise bad_settle()
+        items = list(struct.unpack_from(f"<{count}Q", frame, at))
+        at += ITEM_NUMBER_SIZE * count
+        entries: list[Any] = []
+        size = 0
+        while at < end:
+            if end - at < RESULT_LENGTH_SIZE:
+                raise bad_settle()
+            (length,) = _unpack_result_length(frame, at)
+            at += RESULT_LENGTH_SIZE
+            if length > end - at:
+                raise bad_settle()
+            if length > self._max_frame_size and outcome == _DONE:
+                raise too_large(length, self._max_frame_size)
+            entries.append(frame[at : at + length])
+            at += length
+            size += length
+
+        if outcome != _DONE:
+            self._apart = GivenBack(outcome, items, entries[0] if entries else b"")
+            return
+        try:
+            for index, entry in enumerate(entries):
+                entries[index] = self._decode(entry)
+        except Exception as error:
+            self._apart = undecodable(_SETTLE, self._next_number, len(entries), size, items, error)
+            return
+        self._values += entries
+        self._settled += items
+        self._size += size
+        self._last = len(entries)
+        self._count += 1
 
     def _refill(self, needed: int) -> bool:
         """Bring in more bytes of an incomplete frame, at most ``needed`` in all; False if none."""

@@ -6,6 +6,7 @@ it judges for itself.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -14,7 +15,15 @@ from distchan._wire import VERSION
 from distchan.errors import HandshakeError, ProtocolError, TypeMismatch
 from distchan.transforms import Transform, check_probe
 
-__all__ = ["Hello", "check_as_client", "check_as_server"]
+__all__ = ["AUTO_PREFETCH", "MOST_PREFETCH", "Hello", "check_as_client", "check_as_server"]
+
+#: Of a session's id, in bytes.
+_LONGEST_ID: Final = 64
+
+
+#: In place of a number: the client adapts its prefetch to the work.
+AUTO_PREFETCH: Final = 0
+MOST_PREFETCH: Final = 2**32 - 1
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,15 +39,28 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     probe: bytes
     """The fixed bytes of transforms.PROBE, put through the sender's transforms."""
     max_frame_size: int
-    """The largest payload of an item. The client adopts the server's value."""
+    """The largest payload of an item, in bytes. The client adopts the server's value."""
     prefetch: int
-    """The most items, not yet taken by a receiver, that one client may hold: what the server allows
-    and what the client wants. The smaller value counts."""
+    """The most unsettled items that one client may hold: what the server allows and what the client
+    wants; 0: as many as it finds useful. The smaller number counts."""
     prefetch_bytes: int
     """The same in bytes of payload; the item that crosses the limit is still accepted. The server's
     value also limits the results of one client that nobody has taken."""
     result_window: int
     """The most results of one client, not yet taken by a receiver, that the server accepts."""
+    keeps: bool
+    """Whether the sender delivers at least once. If not both do, delivery is at most once."""
+
+    session: bytes = b""
+    """The client's random id of the session that this connection begins or resumes."""
+    epoch: int = 0
+    """How many connections the session has had before: 0 begins it. A higher epoch replaces a
+    connection that the server still believes in."""
+    received: int | None = None
+    """How many data frames of the session's other end have arrived. None: it has begun just now,
+    or, from a server that does not resume it, nothing is known of it any longer."""
+    resumed: bool = False
+    """From the server: the session goes on where the figures say. If not, it begins anew."""
 
     def pack(self) -> bytes:
         return _encoder.encode(self)
@@ -50,9 +72,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
             hello = _decoder.decode(body)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ProtocolError(f"the HELLO frame does not decode: {error}") from error
-        limits = (hello.max_frame_size, hello.prefetch, hello.prefetch_bytes, hello.result_window)
-        if min(limits) < 1:
-            raise ProtocolError("the HELLO frame has limits below 1")
+        limits = (hello.max_frame_size, hello.prefetch_bytes, hello.result_window)
+        counts = (hello.prefetch, hello.epoch, hello.received or 0)
+        if min(limits) < 1 or min(counts) < 0 or len(hello.session) > _LONGEST_ID:
+            raise ProtocolError("the HELLO frame has figures that make no sense")
         return hello
 
 

@@ -1,80 +1,105 @@
-"""From connections to a channel: what has arrived and not been received yet."""
+"""From sessions to a server's channel: what has arrived and not been received yet."""
 
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from distchan._connection import Connection
+from distchan._server_session import ServerSession
 from distchan.channel import Channel
 
 __all__ = ["Inbox"]
 
 
 class _Run:
-    """Items that arrived together, the oldest at the end; none: a frame that carries no item."""
+    """Results that arrived together, the oldest at the end.
 
-    __slots__ = ("connection", "items", "size")
+    ``unreadable``: instead of those, so many that did not decode.
+    """
 
-    def __init__(self, connection: Connection, items: list[Any], size: int) -> None:
-        self.connection = connection
-        self.items = items
+    __slots__ = ("results", "session", "size", "unreadable")
+
+    def __init__(
+        self, session: ServerSession, results: list[Any], size: int, unreadable: int = 0
+    ) -> None:
+        self.session = session
+        self.results = results
         self.size = size
+        self.unreadable = unreadable
 
 
 class Inbox:
-    """The Inlet of an incoming channel, for a Server with many connections or a Client with one.
+    """The Inlet of a server's incoming channel.
 
-    It tells each connection what has been taken of its items, so that the peer gets credit on
+    It tells each session what has been taken of its results, so that the client gets credit on
     consumption, not on receipt. ``drained`` is called when the channel is closed and drained.
     """
 
-    def __init__(self, channel: Channel[Any], drained: Callable[[], None], *, relays: bool) -> None:
+    relays = True
+    owing = False
+    budget = 1 << 62
+
+    def __init__(self, channel: Channel[Any], drained: Callable[[], None]) -> None:
         self.channel = channel
-        self.relays = relays
         self._on_drained = drained
         self._runs: deque[_Run] = deque()
         self._count = 0
+        self.taken = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def take(self) -> Any:
+    def caller(self, limit: int = 1) -> None:
+        """Results are nobody's: they are done when they are received."""
+
+    def lease(self) -> None:
+        """See caller()."""
+
+    async def paid(self) -> None:
+        """Nothing is ever owed."""
+
+    def awaited(self) -> None:
+        """A task waits for a result."""
+
+    def pause(self, limit: int) -> None:
+        """The loop is about to turn."""
+
+    def take(self, caller: object) -> Any:
         run = self._runs[0]
-        item = run.items.pop()
+        result = run.results.pop()
         self._count -= 1
-        if run.items:
-            run.connection.took(1, 0)
+        self.taken += 1
+        if run.results:
+            run.session.took(1, 0)
         else:
             # The bytes of a run are granted anew when all of it has been taken.
             self._runs.popleft()
-            run.connection.took(1, run.size)
-            while self._runs and not self._runs[0].items:
-                gap = self._runs.popleft()
-                gap.connection.took(1, gap.size)
-        return item
+            run.session.took(1, run.size)
+            self._skip_unreadable()
+        return result
 
     def drained(self) -> None:
         self._on_drained()
 
-    def arrive(self, connection: Connection, items: list[Any], size: int) -> None:
-        """Items that have come on a connection, in order. The list is the inbox's from here on."""
-        items.reverse()
-        self._runs.append(_Run(connection, items, size))
-        self._count += len(items)
+    def arrive(self, session: ServerSession, results: list[Any], size: int) -> None:
+        """Results that have come, in order. The list is the inbox's from here on."""
+        results.reverse()
+        self._runs.append(_Run(session, results, size))
+        self._count += len(results)
         self.channel._serve()
 
-    def skip(self, connection: Connection, size: int) -> None:
-        """One data frame that carries no item: it is taken when those before it are.
+    def skip(self, session: ServerSession, count: int, size: int) -> None:
+        """Results that do not decode: they are taken when those before them are."""
+        self._runs.append(_Run(session, [], size, count))
+        if not self._count:
+            self._skip_unreadable()
 
-        A connection must be told of what is taken in the order in which it came.
-        """
-        if self._runs:
-            self._runs.append(_Run(connection, [], size))
-        else:
-            connection.took(1, size)
+    def _skip_unreadable(self) -> None:
+        while self._runs and not self._runs[0].results:
+            run = self._runs.popleft()
+            run.session.took(run.unreadable, run.size)
 
     def discard(self) -> int:
-        """Drop what nobody has taken; how many items that were."""
+        """Drop what nobody has taken; how many results that were."""
         count = self._count
         self._runs.clear()
         self._count = 0

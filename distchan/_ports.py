@@ -3,6 +3,10 @@
 A bound Server or Client is one more receiver of its outgoing channel (an Outlet) and one more
 sender to its incoming channel (an Inlet). The channel never sees a connection, and the network
 side never sees a waiting task.
+
+Items of a Client are *held* by the task that asked for them, and what a holder sends belongs to its
+item. Who asks and who sends must be noted when the method is called, not when its coroutine runs:
+``asyncio.wait_for`` may run that in a task of its own.
 """
 
 from typing import Any, Protocol
@@ -21,6 +25,15 @@ class Outlet(Protocol):
     def encode(self, item: Any) -> bytes:
         """The payload of an item. Raises EncodeError or FrameTooLarge; changes nothing."""
 
+    def sender(self) -> Any:
+        """Who is about to send, if that makes a difference, else None."""
+
+    def stage(self, sender: Any, payload: bytes) -> bool:
+        """Keep an item with what its sender holds; False if it holds nothing.
+
+        Raises FrameTooLarge if that is too much.
+        """
+
     def relay(self, item: Any) -> None:
         """Deal out an item that came from another network; log it if it cannot be encoded.
 
@@ -28,7 +41,7 @@ class Outlet(Protocol):
         """
 
     def put(self, payload: bytes) -> None:
-        """Deal one item out. Call only while live."""
+        """Send one item. Call only while live."""
 
     def finish(self) -> None:
         """The channel is closed and drained: no put() will follow. Called once."""
@@ -41,10 +54,37 @@ class Inlet(Protocol):
     def relays(self) -> bool:
         """Whether the channel may have an outlet as well."""
 
+    @property
+    def owing(self) -> bool:
+        """Whether receivers must wait for paid() before they get anything."""
+
+    @property
+    def budget(self) -> int:
+        """How many items may be taken before the next pause()."""
+
     def __len__(self) -> int: ...
 
-    def take(self) -> Any:
-        """The oldest item. Call only while there is one."""
+    def caller(self, limit: int = 1) -> Any:
+        """Who is about to ask for at most so many items. Settles what it has held so far."""
+
+    def lease(self) -> Any:
+        """A caller that is not the task; None if that makes no difference."""
+
+    async def paid(self) -> None:
+        """Wait until what has been settled is on its way."""
+
+    def awaited(self) -> None:
+        """A task has begun to wait for an item."""
+
+    def pause(self, limit: int) -> None:
+        """A task lets the loop turn, and may then take so many items in a row."""
+
+    def take(self, caller: Any) -> Any:
+        """The oldest item, for a caller. Call only while there is one.
+
+        ``caller`` comes from caller(); or it is the task, if the inlet was not there yet when that
+        asked; or None if no task did.
+        """
 
     def drained(self) -> None:
         """The channel is closed and nothing is left. Called once."""

@@ -1,15 +1,13 @@
-"""What a Server and a Client have in common: options, two channels, and what binds them."""
+"""What a Server and a Client have in common: options, two channels, codecs, how they are bound."""
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from distchan import codecs, transforms
-from distchan._connection import Connection, Owner
-from distchan._dealer import Dealer
-from distchan._handshake import Hello
-from distchan._inbox import Inbox
+from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello
+from distchan._ports import Inlet, Outlet
 from distchan._session import Session
 from distchan._shapes import Shape, describe
 from distchan._wire import MAX_FRAME_SIZE
@@ -18,14 +16,13 @@ from distchan.codecs import Codec
 from distchan.errors import ChannelInUse
 from distchan.transforms import Transform
 
-__all__ = ["ANY_PREFETCH", "ANY_PREFETCH_BYTES", "Options", "Wiring"]
+__all__ = ["ANY_PREFETCH_BYTES", "Options", "Wiring", "check_choice", "check_count", "check_seconds"]
 
 S = TypeVar("S", bound=Session)
 
 #: How many results of one client a server accepts before somebody receives them.
 _RESULT_WINDOW: Final = 256
 #: What a client asks for that leaves it to the server.
-ANY_PREFETCH: Final = 2**32 - 1
 ANY_PREFETCH_BYTES: Final = 2**62
 
 _LOGGER: Final = logging.getLogger("distchan")
@@ -38,60 +35,58 @@ class Options:
     codec: str | Codec
     transforms: Sequence[Transform]
     signature: int
-    max_frame_size: int
-    prefetch: int
+    delivery: Literal["at-least-once", "at-most-once"]
+    prefetch: int | Literal["auto"]
     prefetch_bytes: int
+    max_frame_size: int
+    heartbeat: float
     handshake_timeout: float
     drain_timeout: float
     logger: logging.Logger | None = field(default=None)
 
     def __post_init__(self) -> None:
-        for name, most in (
-            ("signature", 2**32 - 1),
-            ("max_frame_size", MAX_FRAME_SIZE),
-            ("prefetch", ANY_PREFETCH),
-            ("prefetch_bytes", ANY_PREFETCH_BYTES),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"{name} must be an int, not {value!r}")
-            least = 0 if name == "signature" else 1
-            if not least <= value <= most:
-                raise ValueError(f"{name} must be {least} to {most}, not {value}")
-        for name in ("handshake_timeout", "drain_timeout"):
-            check_seconds(name, getattr(self, name))
+        check_choice("delivery", self.delivery, ("at-least-once", "at-most-once"))
+        check_count("signature", self.signature, 0, 2**32 - 1)
+        check_count("max_frame_size", self.max_frame_size, 1, MAX_FRAME_SIZE)
+        if self.prefetch != "auto":
+            check_count("prefetch", self.prefetch, 1, MOST_PREFETCH, "'auto' or ")
+        check_count("prefetch_bytes", self.prefetch_bytes, 1, ANY_PREFETCH_BYTES)
+        check_seconds("heartbeat", self.heartbeat, least=0.1)
+        check_seconds("handshake_timeout", self.handshake_timeout)
+        check_seconds("drain_timeout", self.drain_timeout)
         for transform in self.transforms:
             for method in ("encode", "decode"):
                 if not callable(getattr(transform, method, None)):
                     raise TypeError(f"a transform needs a method {method}(): {transform!r}")
 
 
-def check_seconds(name: str, value: object) -> None:
+def check_count(name: str, value: object, least: int, most: int, others: str = "") -> None:
+    """Raise TypeError or ValueError for what is no whole number in that range."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {others}an int, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {others}{least} to {most}, not {value}")
+
+
+def check_seconds(name: str, value: object, *, least: float = 0) -> None:
     """Raise TypeError or ValueError for what is no length of time."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a number of seconds from 0 up, not {value!r}")
+    if not least <= value < float("inf"):
+        raise ValueError(f"{name} must be a number of seconds from {least:g} up, not {value!r}")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
 class Wiring:
-    """The two channels of a Server or Client, their codecs, and the ways to and from them.
-
-    work_finished: called when the outgoing channel is closed and all of it has been dealt; perhaps
-        more than once.
-    relays: whether the incoming channel may be the outgoing one of another object.
-    drained: called when the incoming channel is closed and all of it has been received.
-    """
+    """The two channels of a Server or Client and their codecs."""
 
     def __init__(
-        self,
-        outgoing: Channel[Any] | None,
-        incoming: Channel[Any] | None,
-        options: Options,
-        *,
-        relays: bool,
-        work_finished: Callable[[], None],
-        drained: Callable[[], None],
+        self, outgoing: Channel[Any] | None, incoming: Channel[Any] | None, options: Options
     ) -> None:
         for name, channel in (("outgoing", outgoing), ("incoming", incoming)):
             if channel is not None and not isinstance(channel, Channel):
@@ -100,27 +95,23 @@ class Wiring:
             raise ValueError("at least one of outgoing and incoming must be a channel")
         if outgoing is incoming:
             raise ChannelInUse("outgoing and incoming must be two channels")
+        self.outgoing = outgoing
+        self.incoming = incoming
         self.options = options
         self.logger = options.logger or _LOGGER
         self.transforms = tuple(options.transforms)
 
-        self.dealer: Dealer | None = None
-        self.inbox: Inbox | None = None
-        self._decode: Callable[[bytes], object] = _undecodable
+        self._decode: Callable[[bytes], object] = _unexpected
         sends: Shape | None = None
         receives: Shape | None = None
         codec: Codec | None = None
         if outgoing is not None:
             self._out_codec = codec = codecs.resolve(options.codec, outgoing.item_type)
             sends = describe(outgoing.item_type, codec.name)
-            self.dealer = Dealer(
-                outgoing, self.encoder(options.max_frame_size), work_finished, self.logger
-            )
         if incoming is not None:
             codec = codecs.resolve(options.codec, incoming.item_type)
             receives = describe(incoming.item_type, codec.name)
             self._decode = transforms.decoder(codec, self.transforms)
-            self.inbox = Inbox(incoming, drained, relays=relays)
         assert codec is not None
         self.hello = Hello(
             codec=codec.name,
@@ -128,50 +119,52 @@ class Wiring:
             receives=receives,
             probe=transforms.make_probe(self.transforms),
             max_frame_size=options.max_frame_size,
-            prefetch=options.prefetch,
+            prefetch=AUTO_PREFETCH if options.prefetch == "auto" else options.prefetch,
             prefetch_bytes=options.prefetch_bytes,
             result_window=_RESULT_WINDOW,
+            keeps=options.delivery == "at-least-once",
         )
 
     def encoder(self, max_frame_size: int) -> Callable[[Any], bytes]:
+        """What makes the payload of an item of the outgoing channel."""
         return transforms.encoder(self._out_codec, self.transforms, max_frame_size)
 
-    def bind(self) -> None:
-        """Bind both channels, or neither. Raises ChannelInUse, ChannelClosed, EncodeError, ..."""
-        if self.inbox is not None:
-            self.inbox.channel._bind_inlet(self.inbox)
+    def decode_outgoing(self, payload: bytes) -> Any:
+        """What that payload was made from; itself, if it does not decode."""
         try:
-            if self.dealer is not None:
-                self.dealer.channel._bind_outlet(self.dealer)
+            return transforms.decoder(self._out_codec, self.transforms)(payload)
+        except Exception:  # whatever a codec may raise
+            return payload
+
+    def bind(self, outlet: Outlet | None, inlet: Inlet | None) -> None:
+        """Bind both channels, or neither. Raises ChannelInUse, ChannelClosed, EncodeError, ..."""
+        if self.incoming is not None and inlet is not None:
+            self.incoming._bind_inlet(inlet)
+        try:
+            if self.outgoing is not None and outlet is not None:
+                self.outgoing._bind_outlet(outlet)
         except BaseException:
-            if self.inbox is not None:
-                self.inbox.channel._unbind_inlet()
+            if self.incoming is not None:
+                self.incoming._unbind_inlet()
             raise
 
     def unbind(self) -> None:
         """Give the channels back, as if they had never been bound."""
-        if self.inbox is not None:
-            self.inbox.channel._unbind_inlet()
-        if self.dealer is not None:
-            self.dealer.channel._unbind_outlet()
+        if self.incoming is not None:
+            self.incoming._unbind_inlet()
+        if self.outgoing is not None:
+            self.outgoing._unbind_outlet()
 
-    def session(self, session_type: type[S]) -> S:
+    def session(self, session_type: Callable[..., S], **more: Any) -> S:
+        """A session of one of the two ends."""
         return session_type(
             self.hello,
             signature=self.options.signature,
             transforms=self.transforms,
             decode=self._decode,
-        )
-
-    def connection(self, session_type: type[Session], owner: Owner) -> Connection:
-        """A connection that is still without a transport."""
-        return Connection(
-            self.session(session_type),
-            owner,
-            handshake_timeout=self.options.handshake_timeout,
-            logger=self.logger,
+            **more,
         )
 
 
-def _undecodable(data: bytes) -> object:
+def _unexpected(data: bytes) -> object:
     raise AssertionError("there is no incoming channel")

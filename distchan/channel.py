@@ -20,10 +20,11 @@ import operator
 import random
 import types
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
 
+from distchan._lease import Lease
 from distchan._ports import Inlet, Outlet
 from distchan._typecheck import runtime_types, type_name
 from distchan.errors import ChannelClosed, ChannelInUse, DistchanError, EndOfChannel, WouldBlock
@@ -202,23 +203,30 @@ class Channel(Generic[T]):
 
     # -- sending ----------------------------------------------------------------------------------
 
-    async def send(self, item: T) -> None:
+    def send(self, item: T) -> Coroutine[Any, Any, None]:
         """Send one item; wait until a receiver takes it or a place in the buffer is free.
 
         On a channel bound to a Server or Client it returns as soon as that one owns the encoded
         item, which proves nothing about the other end; the item may be changed afterwards.
 
+        On the outgoing channel of a Client, what a task sends while it holds an item (see
+        receive()) belongs to that item: it does not wait, and travels when the item is settled.
+
         Raises ChannelClosed if the channel is closed, before or while waiting; TypeError if the
         item is plainly not of the channel's type; on a bound channel EncodeError or FrameTooLarge;
         ConnectionLost once a Client has given up. The item has not been sent then.
         """
+        outlet = self._outlet
+        return self._send(item, None if outlet is None else outlet.sender())
+
+    async def _send(self, item: T, sender: Any) -> None:
         if asyncio._get_running_loop() is not self._loop:
             self._adopt_loop()
         if self._streak >= _STREAK_LIMIT:
             await self._breathe()
         self._streak += 1
         entry = self._admit(item)
-        if not self._try_send(entry):
+        if not (sender is not None and self._stage(sender, entry)) and not self._try_send(entry):
             await self._wait_send(entry)
         self._sent += 1
 
@@ -228,17 +236,22 @@ class Channel(Generic[T]):
         Other errors as for send().
         """
         self._check_loop()
+        sender = None if self._outlet is None else self._outlet.sender()
         entry = self._admit(item)
-        if not self._try_send(entry):
+        if not (sender is not None and self._stage(sender, entry)) and not self._try_send(entry):
             raise WouldBlock("no receiver waits and the buffer is full")
         self._sent += 1
 
-    async def send_many(self, items: Iterable[T]) -> None:
+    def send_many(self, items: Iterable[T]) -> Coroutine[Any, Any, None]:
         """Send the items in order, suspending only when one of them has to wait.
 
         If it is interrupted (by cancellation or an error of send()), the items before the one that
         it was at have been sent, that one and the rest have not.
         """
+        outlet = self._outlet
+        return self._send_many(items, None if outlet is None else outlet.sender())
+
+    async def _send_many(self, items: Iterable[T], sender: Any) -> None:
         if asyncio._get_running_loop() is not self._loop:
             self._adopt_loop()
         for item in items:
@@ -246,7 +259,9 @@ class Channel(Generic[T]):
                 await self._breathe()
             self._streak += 1
             entry = self._admit(item)
-            if not self._try_send(entry):
+            if not (sender is not None and self._stage(sender, entry)) and not self._try_send(
+                entry
+            ):
                 await self._wait_send(entry)
             self._sent += 1
 
@@ -271,6 +286,11 @@ class Channel(Generic[T]):
         error = ChannelClosed("send on a closed channel", self)
         error.__cause__ = self._end
         return error
+
+    def _stage(self, sender: Any, entry: _Entry) -> bool:
+        """Keep an entry with what its sender holds, instead of sending it on its own."""
+        outlet, payload = self._outlet, entry[1]
+        return outlet is not None and payload is not None and outlet.stage(sender, payload)
 
     def _try_send(self, entry: _Entry) -> bool:
         if self._senders or self._granted:
@@ -365,21 +385,36 @@ class Channel(Generic[T]):
 
     # -- receiving --------------------------------------------------------------------------------
 
-    async def receive(self) -> T:
+    def receive(self) -> Coroutine[Any, Any, T]:
         """Receive the next item; wait until there is one.
+
+        On the incoming channel of a Client, the task that calls this (or another of the receiving
+        methods, or select) then *holds* the item. Its next such call on this channel, or its normal
+        end, settles the item as done; its exception, as failed; its cancellation returns it.
 
         Raises EndOfChannel once the channel is closed and drained, or the error with which it was
         closed: RemoteError if the other end of the network closed it with an error, ConnectionLost
         if the connection to it was lost.
         """
-        if asyncio._get_running_loop() is not self._loop:
-            self._adopt_loop()
-        if self._streak >= _STREAK_LIMIT:
-            await self._breathe()
+        return self._receive(self._caller())
+
+    async def _receive(self, caller: Any, iterating: bool = False) -> T:
+        inlet = self._inlet
+        if (
+            self._streak >= _STREAK_LIMIT
+            or asyncio._get_running_loop() is not self._loop
+            or (inlet is not None and inlet.owing)
+        ):
+            await self._prepare_receive(1)
         self._streak += 1
-        if self._available() > 0:
-            return self._take()
-        return await self._wait_receive()
+        try:
+            if self._available() > 0:
+                return self._take(caller)
+            return await self._wait_receive(caller)
+        except EndOfChannel:
+            if iterating:
+                raise StopAsyncIteration from None
+            raise
 
     def receive_nowait(self) -> T:
         """Receive the next item if that is possible without waiting, else raise WouldBlock.
@@ -391,39 +426,80 @@ class Channel(Generic[T]):
         Raises EndOfChannel as receive() does.
         """
         self._check_loop()
+        caller = self._caller()
         if self._receivable_now():
-            return self._take_now()
+            return self._take_now(caller)
         raise WouldBlock("nothing to receive")
 
-    async def receive_many(self, limit: int) -> list[T]:
+    def receive_many(self, limit: int) -> Coroutine[Any, Any, list[T]]:
         """Receive at least one and at most ``limit`` items: those that are there.
 
-        Waits for the first one only. Raises as receive() does, and ValueError for a limit < 1.
+        Waits for the first one only. On the incoming channel of a Client, they are held and settled
+        as one. Raises as receive() does, and ValueError for a limit < 1.
         """
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
-        first = await self.receive()
+        return self._receive_many(limit, self._caller(limit))
+
+    async def _receive_many(self, limit: int, caller: Any) -> list[T]:
+        inlet = self._inlet
+        if inlet is not None and inlet.budget < min(limit, len(inlet)):
+            self._streak = _STREAK_LIMIT  # for a pause, which raises the budget
+        await self._prepare_receive(limit)
+        self._streak += 1
+        if self._available() > 0:
+            first = self._take(caller)
+        else:
+            first = await self._wait_receive(caller)
         more = min(limit - 1, self._available())
-        return [first, *(self._take() for _ in range(more))]
+        if self._inlet is not None:
+            more = min(more, self._inlet.budget)
+        return [first, *(self._take(caller) for _ in range(more))]
+
+    def lease(self) -> Lease[T]:
+        """Receive one item and hold it for a block: ``async with channel.lease() as item: ...``
+
+        The item is held by the block, not by the task: its normal end settles the item as done, an
+        exception as failed, cancellation returns it. What is sent inside, by that task and by tasks
+        started inside, on the outgoing channel of the same Client belongs to the item.
+
+        Entering raises as receive() does.
+        """
+        return Lease(self)
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Receive until the channel is closed and drained."""
         return self
 
-    async def __anext__(self) -> T:
-        try:
-            return await self.receive()
-        except EndOfChannel:
-            raise StopAsyncIteration from None
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._receive(self._caller(), iterating=True)
+
+    def _caller(self, limit: int = 1) -> Any:
+        """Who is asking for items: to be noted at the call, see _ports.py."""
+        inlet = self._inlet
+        if inlet is not None:
+            return inlet.caller(limit)
+        # A Client may become the inlet while the caller waits.
+        loop = asyncio._get_running_loop()
+        return None if loop is None else asyncio.current_task(loop)
+
+    async def _prepare_receive(self, limit: int) -> None:
+        """What must be done now and then before something is received."""
+        self._adopt_loop()
+        inlet = self._inlet
+        if inlet is not None and inlet.owing:
+            await inlet.paid()
+        if self._streak >= _STREAK_LIMIT:
+            await self._breathe(limit)
 
     def _available(self) -> int:
         """Items that are there and not reserved for a woken receiver."""
         inlet = self._inlet
         return len(self._buffer) - self._woken + (0 if inlet is None else len(inlet))
 
-    def _take(self) -> T:
+    def _take(self, caller: Any) -> T:
         """Take an item that is available, or reserved for the caller."""
-        item, _ = self._pop()
+        item, _ = self._pop(caller)
         self._received += 1
         if self._senders:
             self._grant()
@@ -431,14 +507,14 @@ class Channel(Generic[T]):
             self._finish_if_drained()
         return cast(T, item)
 
-    def _pop(self) -> _Entry:
+    def _pop(self, caller: Any) -> _Entry:
         """The oldest entry; buffer and inlet take turns, so that none of them starves."""
         inlet = self._inlet
         if inlet is None or not inlet or (self._buffer and not self._inlet_turn):
             self._inlet_turn = True
             return self._buffer.popleft()
         self._inlet_turn = False
-        return inlet.take(), None
+        return inlet.take(caller), None
 
     def _receivable_now(self) -> bool:
         """Whether _take_now() would find an item. Raises the end of the channel."""
@@ -451,10 +527,10 @@ class Channel(Generic[T]):
             bool(self._granted) or any(not waiter.future.done() for waiter in self._senders)
         )
 
-    def _take_now(self) -> T:
+    def _take_now(self, caller: Any) -> T:
         """Take what is available or, for want of that, the item of a waiting sender."""
         if self._available() > 0:
-            return self._take()
+            return self._take(caller)
         if self._granted:
             waiter, entry = self._granted.popitem(last=False)
         else:
@@ -464,41 +540,43 @@ class Channel(Generic[T]):
         waiter.sent = True
         # Behind what is reserved for woken receivers, and the oldest of that for the caller.
         self._buffer.append(entry)
-        item, _ = self._pop()
+        item, _ = self._pop(caller)
         self._received += 1
         self._grant()  # the place that it had been granted
         return cast(T, item)
 
-    async def _wait_receive(self) -> T:
+    async def _wait_receive(self, caller: Any) -> T:
         if self._closed and self._drained():
             raise self._end_error()
         while True:
             waiter = _Waiter()
             self._receivers[waiter] = None
             self._grant()
+            if self._inlet is not None:
+                self._inlet.awaited()
             self._streak = 0
             try:
                 await waiter.future
             except BaseException:
                 self._forget_receiver(waiter)
                 raise
-            item = self._take_reserved(waiter)
+            item = self._take_reserved(waiter, caller)
             if not isinstance(item, _Empty):
                 return item
 
-    def _take_reserved(self, waiter: _Waiter) -> T | _Empty:
+    def _take_reserved(self, waiter: _Waiter, caller: Any) -> T | _Empty:
         """The item reserved for a waiter; _EMPTY if a Server or Client has dropped it."""
         if waiter.channel is None:
             raise self._end_error()
         waiter.channel = None  # the reservation is used up
         self._woken -= 1
         if not self._drained():
-            return self._take()
+            return self._take(caller)
         if self._closed:
             raise self._end_error()
         return _EMPTY
 
-    async def _ask_senders(self) -> Any:
+    async def _ask_senders(self, caller: Any) -> Any:
         """What a waiting sender hands over when given a turn of the loop, else _EMPTY.
 
         A select does not wait for it any longer, lest it miss what its other channels have; but
@@ -510,7 +588,7 @@ class Channel(Generic[T]):
         self._grant()
         try:
             await _turn()
-            return _EMPTY if waiter.channel is None else self._take_reserved(waiter)
+            return _EMPTY if waiter.channel is None else self._take_reserved(waiter, caller)
         finally:
             self._forget_receiver(waiter)
 
@@ -618,7 +696,7 @@ class Channel(Generic[T]):
         """Drop what is buffered; how many items that were."""
         count = self._available()
         while self._available() > 0:
-            self._pop()
+            self._pop(None)
         return count
 
     async def _hand_over_reserved(self) -> None:
@@ -634,7 +712,7 @@ class Channel(Generic[T]):
         while self._available() > 0:
             outlet = self._outlet
             if outlet is not None and outlet.live and self._is_outlets_turn():
-                entry = self._pop()
+                entry = self._pop(None)
                 if entry[1] is None:  # it came from the inlet
                     self._before_outlet = len(self._receivers)
                     outlet.relay(entry[0])
@@ -666,10 +744,26 @@ class Channel(Generic[T]):
                 "asyncio.run_coroutine_threadsafe(channel.send(item), loop)"
             )
 
-    async def _breathe(self) -> None:
+    async def _breathe(self, limit: int = 1) -> None:
         """Let the loop turn. Before an operation, never after: cancelling it here is harmless."""
         self._streak = 0
+        if self._inlet is not None:
+            self._inlet.pause(limit)
         await _turn()
+
+    def _break_streak(self) -> None:
+        """Let the loop turn before the next operation."""
+        self._streak = _STREAK_LIMIT
+
+    @property
+    def _demand(self) -> int:
+        """How many receivers wait, those that have been woken included."""
+        return len(self._receivers) + self._woken
+
+    @property
+    def _last_words(self) -> str:
+        """The error with which it was closed, for the other end; empty if with none."""
+        return "" if self._end is None else str(self._end) or type(self._end).__name__
 
 
 @types.coroutine
@@ -680,7 +774,9 @@ def _turn() -> Generator[None, None, None]:
 _Case: TypeAlias = "Channel[Any] | tuple[Channel[Any], Any]"
 
 
-async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | None, Any]:
+def select(
+    *cases: _Case, default: Any = _EMPTY
+) -> Coroutine[Any, Any, tuple[Channel[Any] | None, Any]]:
     """Receive from one of several channels or send on one of them, whichever can go first.
 
     Each case is a channel to receive from, or a pair ``(channel, item)`` to send. Exactly one of
@@ -694,70 +790,100 @@ async def select(*cases: _Case, default: Any = _EMPTY) -> tuple[Channel[Any] | N
     if it was to be received from and is drained, ChannelClosed if it was to be sent on; the
     ``channel`` attribute of both says which one it was. Other errors as for send(). ValueError if
     there are no cases, or two with the same channel; TypeError for anything that is no case.
+
+    For what a task holds (see Channel.receive), it is a call on each channel to be received from.
     """
-    channels = _channels_of(cases)
+    receives, sends = _sorted_cases(cases)
+    # Noted at the call, see _ports.py. A send that can be staged will be.
+    callers = {channel: channel._caller() for channel in receives}
+    senders = {
+        channel: None if channel._outlet is None else channel._outlet.sender() for channel in sends
+    }
+    return _select(callers, sends, senders, default)
+
+
+async def _select(
+    callers: dict[Channel[Any], Any],
+    items: dict[Channel[Any], Any],
+    senders: dict[Channel[Any], Any],
+    default: Any,
+) -> tuple[Channel[Any] | None, Any]:
+    channels = [*callers, *items]
     for channel in channels:
         channel._adopt_loop()
-    if channels[0]._streak >= _STREAK_LIMIT:
-        await channels[0]._breathe()
+    for channel in callers:
+        if channel._inlet is not None and channel._inlet.owing:
+            await channel._inlet.paid()
+    tired = next((channel for channel in channels if channel._streak >= _STREAK_LIMIT), None)
+    if tired is not None:
+        await tired._breathe()
     channels[0]._streak += 1
     waits = default is _EMPTY
     while True:
         # Anew in each round: a channel may have been closed or bound to the network meanwhile.
-        sends = {case[0]: case[0]._admit(case[1]) for case in cases if isinstance(case, tuple)}
+        sends = {channel: channel._admit(item) for channel, item in items.items()}
         random.shuffle(channels)
         for channel in channels:
             if channel in sends:
-                if channel._try_send(sends[channel]):
+                sender, entry = senders[channel], sends[channel]
+                if (sender is not None and channel._stage(sender, entry)) or channel._try_send(
+                    entry
+                ):
                     channel._sent += 1
-                    return channel, sends[channel][0]
+                    return channel, entry[0]
             elif channel._available() > 0:
-                return channel, channel._take()
+                return channel, channel._take(callers[channel])
             elif channel._closed and channel._drained():
                 raise channel._end_error()
             elif not waits and channel._receivable_now():
-                return channel, channel._take_now()
+                return channel, channel._take_now(callers[channel])
             elif waits and (channel._senders or channel._granted):
-                item = await channel._ask_senders()
+                item = await channel._ask_senders(callers[channel])
                 if item is not _EMPTY:
                     return channel, item
                 break  # the other cases may have changed in that turn
         else:
             if not waits:
                 return None, default
-            chosen = await _wait_any([case for case in channels if case not in sends], sends)
+            chosen = await _wait_any(callers, sends)
             if chosen is not None:
                 return chosen
 
 
-def _channels_of(cases: tuple[_Case, ...]) -> list[Channel[Any]]:
-    channels: list[Channel[Any]] = []
+def _sorted_cases(cases: tuple[_Case, ...]) -> tuple[list[Channel[Any]], dict[Channel[Any], Any]]:
+    """The channels to receive from, and the items to be sent on others."""
+    receives: list[Channel[Any]] = []
+    sends: dict[Channel[Any], Any] = {}
     for case in cases:
         match case:
-            case tuple((Channel() as channel, _)) | (Channel() as channel):
-                channels.append(channel)
+            case Channel():
+                receives.append(case)
+            case tuple((Channel() as channel, item)):
+                sends[channel] = item
             case _:
                 raise TypeError(f"a case is a channel or a pair (channel, item), not {case!r}")
-    if not channels:
+    if not cases:
         raise ValueError("select needs at least one case")
-    if len(set(channels)) < len(channels):
+    if len({*receives, *sends}) < len(cases):
         raise ValueError("a channel may stand in one case of a select only")
-    return channels
+    return receives, sends
 
 
 async def _wait_any(
-    receives: list[Channel[Any]], sends: dict[Channel[Any], _Entry]
+    callers: dict[Channel[Any], Any], sends: dict[Channel[Any], _Entry]
 ) -> tuple[Channel[Any], Any] | None:
     """Stand in all queues at once until one case has happened; None if it is to be tried anew."""
     waiter = _Waiter()
-    for channel in receives:
+    for channel in callers:
         channel._receivers[waiter] = None
         channel._streak = 0
     for channel, entry in sends.items():
         channel._senders[waiter] = entry
         channel._streak = 0
-    for channel in receives:
+    for channel in callers:
         channel._grant()
+        if channel._inlet is not None:
+            channel._inlet.awaited()
     try:
         await waiter.future
         chosen = waiter.channel
@@ -765,11 +891,11 @@ async def _wait_any(
             chosen._sent += 1
             return chosen, sends[chosen][0]
         if chosen is not None and chosen not in sends:
-            item = chosen._take_reserved(waiter)
+            item = chosen._take_reserved(waiter, callers[chosen])
             return None if item is _EMPTY else (chosen, item)
         return None
     finally:
-        for channel in receives:
+        for channel in callers:
             channel._forget_receiver(waiter)
         for channel in sends:
             channel._forget_sender(waiter)

@@ -6,25 +6,19 @@ import random
 import socket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from distchan import _address
 from distchan._address import TcpAddress, UnixAddress
+from distchan._client_session import Arrived, ClientSession, Fenced, Resumed, Undecodable
 from distchan._connecting import connect
 from distchan._connection import Connection
-from distchan._dealer import Dealer
-from distchan._session import (
-    Arrived,
-    Bye,
-    ClientSession,
-    Closed,
-    Credited,
-    Event,
-    Rejected,
-    Undecodable,
-)
-from distchan._wire import SIGNATURE
-from distchan._wiring import ANY_PREFETCH, ANY_PREFETCH_BYTES, Options, Wiring, check_seconds
+from distchan._holdings import Holdings
+from distchan._intake import Intake
+from distchan._outbox import Outbox
+from distchan._session import Bye, Closed, Credited, Event
+from distchan._wire import SIGNATURE, Outcome
+from distchan._wiring import ANY_PREFETCH_BYTES, Options, Wiring, check_choice, check_seconds
 from distchan.channel import Channel
 from distchan.codecs import Codec
 from distchan.errors import (
@@ -46,24 +40,35 @@ _SHORT_LIVED: Final = 1.0
 class Client:
     """Connects to a server, receives items from it on ``incoming``, sends results on ``outgoing``.
 
-    When the server's work is done, ``incoming`` ends; then close ``outgoing``. Either channel may
-    be None: a client without ``incoming`` is dealt no items, one without ``outgoing`` sends no
-    results.
+    A task that receives an item holds it until it asks for the next one or ends; that settles the
+    item, and what the task has sent meanwhile travels with the settlement. See Channel.receive,
+    Channel.send and Channel.lease. When the server's work is done, ``incoming`` ends; then close
+    ``outgoing``. Either channel may be None: a client without ``incoming`` is dealt no items, one
+    without ``outgoing`` sends no results.
 
     Use it as an async context manager, once. Entering connects, trying again until
     ``connect_timeout`` has passed, and returns after the handshake. Leaving the block normally
-    closes ``outgoing``, gives items that nobody received back to the server and waits until the
-    server has confirmed the results, see aclose(). Leaving it with an exception gives them back,
-    too, but waits for no confirmation, only a second at the most for the connection to close.
+    closes ``outgoing``, settles what tasks still hold, gives items that nobody received back to
+    the server and waits until the server has confirmed the results, see aclose(). Leaving it with
+    an exception gives back what is held, too, and waits for no confirmation, only a second at the
+    most for the connection to close; what the leaving task itself holds has failed then.
 
-    If the connection is cut, the client connects again, for ``connect_timeout`` at the most. When
-    that fails, or the server refuses, both channels end with ConnectionLost.
+    If the connection is cut, the client connects again, for ``connect_timeout`` at the most, and
+    goes on where it was; what the server has not confirmed is repeated. If the server has given the
+    session up meanwhile, items that no task has received are dropped, as they go to others, results
+    for those in hand are discarded with a warning, and work goes on in a new session. When there is
+    no server any more, or it refuses, both channels end with ConnectionLost.
 
     address: ``"host:port"`` or ``"unix:PATH"``. None if ``sock`` is given.
     connect_timeout: seconds; with 0 there is one attempt only.
-    prefetch: how many items, received by none of its tasks yet, it holds at most, if that is to be
-        less than what the server allows.
+    results: ``"settled"``: what a task sends while it holds an item travels with the settlement,
+        all or nothing, max_frame_size at the most. ``"stream"``: at once and on its own; it may
+        come twice if the item is worked on again.
+    delivery: as for a Server. What either end asks for holds for both.
+    prefetch: how many unsettled items it holds at most, if that is to be less than what the server
+        allows.
     prefetch_bytes: the same in bytes; always at least one item.
+    heartbeat: seconds after which a server host that acknowledges nothing is taken for dead.
     drain_timeout: seconds that leaving the block waits for the server's confirmation.
     sock: a connected stream socket of your own, in place of an address; never connected again.
     codec, transforms, signature: must be those of the server.
@@ -85,9 +90,12 @@ class Client:
         codec: str | Codec = "msgpack",
         transforms: Sequence[Transform] = (),
         signature: int = SIGNATURE,
-        max_frame_size: int = 64 * 1024 * 1024,
-        prefetch: int | None = None,
+        results: Literal["settled", "stream"] = "settled",
+        delivery: Literal["at-least-once", "at-most-once"] = "at-least-once",
+        prefetch: int | Literal["auto"] | None = None,
         prefetch_bytes: int | None = None,
+        max_frame_size: int = 64 * 1024 * 1024,
+        heartbeat: float = 10.0,
         handshake_timeout: float = 5.0,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
@@ -96,6 +104,7 @@ class Client:
         if (address is None) == (sock is None):
             raise TypeError("a client needs either an address or sock=, and not both")
         check_seconds("connect_timeout", connect_timeout)
+        check_choice("results", results, ("settled", "stream"))
         self._connect_timeout = connect_timeout
         self._target: TcpAddress | UnixAddress | socket.socket
         if address is not None:
@@ -106,26 +115,33 @@ class Client:
             codec=codec,
             transforms=transforms,
             signature=signature,
-            max_frame_size=max_frame_size,
-            prefetch=ANY_PREFETCH if prefetch is None else prefetch,
+            delivery=delivery,
+            prefetch="auto" if prefetch is None else prefetch,
             prefetch_bytes=ANY_PREFETCH_BYTES if prefetch_bytes is None else prefetch_bytes,
+            max_frame_size=max_frame_size,
+            heartbeat=heartbeat,
             handshake_timeout=handshake_timeout,
             drain_timeout=drain_timeout,
             logger=logger,
         )
-        self._wiring = Wiring(
-            outgoing,
-            incoming,
-            self._options,
-            relays=False,  # an item is done when a task says so
-            work_finished=self._on_results_finished,
-            drained=self._on_drained,
-        )
+        self._wiring = Wiring(outgoing, incoming, self._options)
         self._logger = self._wiring.logger
-        self._dealer = self._wiring.dealer
-        self._inbox = self._wiring.inbox
+        self._holdings = Holdings(results, self._logger, self._address)
+        self._outbox: Outbox | None = None
+        self._intake: Intake | None = None
+        if outgoing is not None:
+            self._outbox = Outbox(
+                outgoing,
+                self._wiring.encoder(max_frame_size),
+                self._holdings,
+                self._close_if_finished,
+                self._logger,
+            )
+        if incoming is not None:
+            self._intake = Intake(incoming, self._holdings, self._write, self._on_drained)
 
         self._started = False
+        self._session: ClientSession
         self._connection: Connection | None = None
         self._connected_at = 0.0
         self._reconnecting: asyncio.Task[None] | None = None
@@ -137,7 +153,7 @@ class Client:
         self._no_more_items = incoming is None
         self._leaving = False
         self._closed = False
-        #: Results that were on their way when a connection was cut.
+        #: Results that were on their way when a session was lost.
         self._lost_results = 0
         self._done: asyncio.Future[None]
 
@@ -148,12 +164,11 @@ class Client:
             raise AlreadyStarted("this client has been started before; make a new one")
         self._started = True
         self._done = asyncio.get_running_loop().create_future()
-        self._wiring.bind()
+        self._session = self._wiring.session(ClientSession)
+        self._wiring.bind(self._outbox, self._intake)
         try:
             await self._connect()
         except BaseException:
-            if self._inbox is not None:
-                self._inbox.discard()  # a connection that was opened has given them back
             self._wiring.unbind()
             self._started = False
             raise
@@ -168,21 +183,22 @@ class Client:
         if kind is None:
             await self.aclose()
         else:
-            await self._abort()
+            await self._abort(error)
 
     async def done(self) -> None:
         """Wait until all work is handed over and confirmed by the server.
 
-        That is: the server has no more items (or was told that no more are wanted), ``outgoing`` is
-        closed, and everything sent on it has arrived. Raises ConnectionLost if that cannot be,
-        RuntimeError if the client was not entered.
+        That is: the server has no more items (or was told that no more are wanted), all of them are
+        settled, ``outgoing`` is closed, and everything sent on it has arrived. Raises
+        ConnectionLost if that cannot be, RuntimeError if the client was not entered.
         """
         if not self._started:
             raise RuntimeError("this client has not been started: use `async with Client(...)`")
         await asyncio.shield(self._done)
 
     async def aclose(self, timeout: float | None = None) -> None:
-        """Close in good order: close ``outgoing``, give back what nobody received, wait for done().
+        """Close in good order: settle what tasks hold, close ``outgoing``, give back what nobody
+        received, wait for done().
 
         Raises ConnectionLost if the server has not confirmed everything within ``timeout`` seconds
         (default: ``drain_timeout``). Idempotent.
@@ -190,8 +206,9 @@ class Client:
         if self._closed or not self._started:
             return
         try:
+            self._holdings.settle_all(Outcome.DONE)
             await self._leave()
-            if not self._is_handing_over():
+            if self._connection is None and not self._has_something_to_say():
                 self._finish()
             async with asyncio.timeout(self._options.drain_timeout if timeout is None else timeout):
                 await self.done()
@@ -200,47 +217,61 @@ class Client:
                 f"the server at {self._address} did not confirm the last results in time"
             ) from None
         finally:
-            await self._abort()
-
-    def _is_handing_over(self) -> bool:
-        """Whether there is anybody to confirm, or anything to be confirmed."""
-        connected = self._connection is not None
-        return connected or (self._dealer is not None and self._dealer.waiting > 0)
+            await self._abort(None)
 
     async def _leave(self) -> None:
         """Ask for no more items, and say that no more results will come."""
         self._leaving = True
         await self._return_items()
-        if self._inbox is not None:
-            self._inbox.channel.close()
-        if self._dealer is not None:
-            self._dealer.channel.close()
+        if self._intake is not None:
+            self._intake.channel.close()
+        if self._outbox is not None:
+            self._outbox.channel.close()
+        self._close_if_finished()
 
     async def _return_items(self) -> None:
         """What no task has received goes back to the server, which gives it to others."""
         try:
-            if self._inbox is not None:
-                await self._inbox.channel._hand_over_reserved()
+            if self._intake is not None:
+                await self._intake.channel._hand_over_reserved()
         finally:
-            if self._inbox is not None:
-                self._inbox.discard()
-            if self._connection is not None:
-                self._connection.leave()
+            if self._intake is not None:
+                self._intake.discard()
+            self._session.leave()
 
-    async def _abort(self) -> None:
-        """Close; give back what nobody received, but wait for no confirmation."""
+    async def _abort(self, error: BaseException | None) -> None:
+        """Close; give back what is held or was not received, but wait for no confirmation."""
         self._closed = True
         try:
             if self._reconnecting is not None:
                 self._reconnecting.cancel()
                 await asyncio.wait((self._reconnecting,))
+            task = asyncio.current_task()
+            holder = None if task is None else self._holdings.tasks.get(task)
+            if holder is not None:
+                self._holdings.conclude(holder, error)
+            self._holdings.settle_all(Outcome.RETURNED, "the client was closed")
             await self._return_items()
         finally:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+            self._holdings.close()
             self._fail(ConnectionLost("the client has been closed"))
         await self._released.wait()  # a second at the most, if the server has stopped reading
+
+    def _has_something_to_say(self) -> bool:
+        """Whether there is anything that the server has not confirmed."""
+        waiting = self._outbox is not None and len(self._outbox.channel) > 0
+        return waiting or self._holdings.owing or self._session.unconfirmed > 0
+
+    def _close_if_finished(self) -> None:
+        """When all results have been given to the session, say that no more will come."""
+        outbox = self._outbox
+        if outbox is None:
+            self._session.close()
+        elif outbox.finished and not self._holdings.staged:
+            self._session.close(outbox.last_words)
 
     def _finish(self) -> None:
         """Everything has been said; whether all of it was heard is another question."""
@@ -256,7 +287,7 @@ class Client:
 
     def _fail(self, error: ConnectionLost) -> None:
         """End whatever has not ended yet."""
-        for end in (self._dealer, self._inbox):
+        for end in (self._outbox, self._intake):
             if end is not None:
                 end.channel._fail(error)
         if not self._done.done():
@@ -268,31 +299,44 @@ class Client:
     async def _connect(self) -> None:
         connection = await connect(
             self._target,
-            lambda: self._wiring.connection(ClientSession, self),
+            self._make_connection,
             name=self._address,
             connect_timeout=self._connect_timeout,
             handshake_timeout=self._options.handshake_timeout,
         )
         self._logger.info("connected to %s", self._address)
-        if self._dealer is not None:
-            self._adopt_limit(self._dealer, connection)
+        session = self._session
         self._connection = connection
         self._connected_at = asyncio.get_running_loop().time()
-        if self._leaving or (self._inbox is not None and self._inbox.channel.closed):
-            connection.leave()
-        if self._dealer is not None:
-            if self._dealer.finished:
-                connection.finish_sending(self._dealer.last_words)
-            else:
-                self._dealer.join(connection)
+        self._holdings.session = session
+        self._holdings.limit = session.peer.max_frame_size
+        if self._outbox is not None:
+            self._adopt_limit(self._outbox, connection)
+            self._outbox.session = session
+        if self._intake is not None:
+            self._intake.attach(session)
+            if self._intake.channel.closed and not self._no_more_items:
+                session.leave()
+        self._on_credited()
+        self._close_if_finished()
         if connection.over:  # since the handshake
             self._on_over(connection, connection.reason)
 
-    def _adopt_limit(self, dealer: Dealer, connection: Connection) -> None:
+    def _make_connection(self) -> Connection:
+        self._session.cut()  # from an attempt that failed
+        return Connection(
+            self._session,
+            self,
+            handshake_timeout=None,  # connect() sees to that
+            heartbeat=self._options.heartbeat,
+            logger=self._logger,
+        )
+
+    def _adopt_limit(self, outbox: Outbox, connection: Connection) -> None:
         """From here on the server's max_frame_size counts, also for what is encoded already."""
         limit = connection.session.peer.max_frame_size
-        dealer.encode = self._wiring.encoder(limit)
-        if (largest := dealer.largest_waiting()) > limit:
+        outbox.encode = self._wiring.encoder(limit)
+        if (largest := outbox.largest_waiting()) > limit:
             error = FrameTooLarge(
                 f"an item of {largest} bytes waits to be sent, but the max_frame_size of the "
                 f"server at {self._address} is {limit}"
@@ -316,6 +360,7 @@ class Client:
         why = reason or "the server closed the connection"
         error = ConnectionLost(f"the connection to {self._address} is lost: {why}")
         error.__cause__ = reason
+        self._holdings.close()
         self._fail(error)
 
     # -- events -----------------------------------------------------------------------------------
@@ -326,66 +371,72 @@ class Client:
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         match event:
-            case Arrived(values, size):
-                if self._inbox is not None and not self._inbox.channel.closed:
-                    self._inbox.arrive(connection, values, size)
+            case Arrived(first, values, tickets):
+                if self._intake is not None and not self._intake.channel.closed:
+                    self._intake.arrive(first, values, tickets)
                 # What comes after the user closed the channel goes back to the server.
             case Credited():
-                if self._dealer is not None:
-                    self._dealer.credited(connection)
-            case Undecodable(error, size):
+                self._on_credited()
+            case Undecodable(error):
                 self._logger.warning("an item from %s: %s", self._address, error)
-                if self._inbox is not None and not self._inbox.channel.closed:
-                    self._inbox.skip(connection, size)
-            case Rejected(words):
-                self._logger.warning("%s could not decode a result: %s", self._address, words)
             case Closed(error):
                 self._no_more_items = True
-                if self._inbox is not None:
-                    self._inbox.channel._close(RemoteError(error) if error else None, None)
+                if self._intake is not None:
+                    self._intake.channel._close(RemoteError(error) if error else None, None)
             case Bye():
                 self._finish()
+            case Resumed():
+                self._logger.info("the session with %s goes on", self._address)
+            case Fenced(lost):
+                self._on_fenced(lost)
             # Opened() is for connect(), which waits for it.
+
+    def _on_credited(self) -> None:
+        self._holdings.credited()
+        if self._outbox is not None:
+            self._outbox.credited()
+            self._close_if_finished()
+
+    def _on_fenced(self, lost: int) -> None:
+        self._lost_results += lost
+        dropped = 0 if self._intake is None else self._intake.discard()
+        self._logger.warning(
+            "a new session with %s: the old one is lost; items dropped that go to others: %d, "
+            "results that may be lost: %d",
+            self._address,
+            dropped,
+            lost,
+        )
+        self._holdings.fence()
 
     def _on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection is self._connection:
             self._connection = None
-            if not connection.session.finished and not self._done.done() and not self._closed:
-                self._on_cut(connection, reason)
+            session = self._session
+            if not session.finished and not self._done.done() and not self._closed:
+                self._on_cut(reason)
 
     def _on_lost(self, connection: Connection) -> None:
         self._connections.remove(connection)
         if not self._connections:
             self._released.set()
 
-    def _on_cut(self, connection: Connection, reason: Exception | None) -> None:
-        session = connection.session
-        unsent = session.unsent()
-        lost = session.outstanding - len(unsent)
-        self._lost_results += lost
+    def _on_cut(self, reason: Exception | None) -> None:
+        self._session.cut()
         self._logger.warning(
-            "the connection to %s was cut (%s); results on their way that may be lost: %d",
-            self._address,
-            reason or "the server closed it",
-            lost,
+            "the connection to %s was cut (%s)", self._address, reason or "the server closed it"
         )
-        if self._dealer is not None:
-            self._dealer.leave(connection, unsent)
-        nothing_to_send = self._dealer is None or self._dealer.finished
-        if self._leaving and nothing_to_send:
+        if self._leaving and not self._has_something_to_say():
             self._finish()
-            return
-        finished = self._no_more_items and nothing_to_send
-        given = isinstance(self._target, socket.socket)
-        if isinstance(reason, DistchanError) or finished or given:
+        elif isinstance(reason, DistchanError) or isinstance(self._target, socket.socket):
             self._give_up(reason)
         else:
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 
-    def _on_results_finished(self) -> None:
-        if self._connection is not None and self._dealer is not None:
-            self._connection.finish_sending(self._dealer.last_words)
+    def _write(self) -> None:
+        if self._connection is not None:
+            self._connection.write()
 
     def _on_drained(self) -> None:
-        if not self._no_more_items and self._connection is not None:
-            self._connection.leave()  # the user wants no more
+        if not self._no_more_items:
+            self._session.leave()  # the user wants no more

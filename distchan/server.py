@@ -4,42 +4,33 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from distchan import _address
 from distchan._address import UnixPath
 from distchan._connection import Connection
-from distchan._session import (
-    Arrived,
-    Closed,
-    Credited,
-    Event,
-    Left,
-    Opened,
-    Rejected,
-    ServerSession,
-    Undecodable,
-)
+from distchan._hub import DeadLetter, Hub
+from distchan._server_session import Resumed, ServerSession
+from distchan._session import Event, Opened
+from distchan._standstill import Standstill
 from distchan._wire import SIGNATURE
-from distchan._wiring import Options, Wiring
+from distchan._wiring import Options, Wiring, check_count, check_seconds
 from distchan.channel import Channel
 from distchan.codecs import Codec
 from distchan.errors import (
     AlreadyStarted,
     ChannelClosed,
     ConnectionLost,
-    DecodeError,
     HandshakeError,
 )
 from distchan.transforms import Transform
 
-__all__ = ["ClientInfo", "Server", "ServerStatistics"]
+__all__ = ["ClientInfo", "DeadLetter", "Server", "ServerStatistics"]
 
-
-#: How often a server that waits for something to end says what for, in seconds.
+#: How often a server looks whether anything moves, in seconds.
 _EXPLAIN_EVERY: Final = 10.0
 
 
@@ -50,9 +41,11 @@ class ClientInfo:
     address: str
     """Its end of the connection."""
     held: int
-    """Items dealt to it that none of its tasks has received yet."""
+    """Items dealt to it and not settled."""
     settled: int
-    """Items that its tasks have received."""
+    """Items that it has settled."""
+    blamed: int
+    """Attempts that failed there: its tasks raised an exception."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +53,27 @@ class ServerStatistics:
     """A snapshot of a server, see :meth:`Server.statistics`. Counts are since its start."""
 
     num_clients: int
+    sessions: int
+    """The same, and clients that were cut off and may still come back."""
     dealt: int
-    """Items sent to clients; one that was returned and dealt again counts twice."""
+    """Items sent to clients; one that was dealt again counts twice."""
+    settled: int
+    """Items that clients have settled."""
     waiting: int
     """Items that wait for a client."""
     held: int
-    """Items dealt and not yet received by a task of a client."""
+    """Items dealt and not settled."""
+    redelivered: int
+    """Items taken back because an attempt failed or their client was given up."""
+    dead_lettered: int
+    """Items given up, see :attr:`Server.dead_letters`."""
     results: int
     """Results that have come from clients."""
     lost: int
-    """Items dealt to clients whose connection broke, as far as those had not confirmed that a task
-    received them: at most so many are lost. What their tasks had in hand is not known here."""
+    """Where delivery is at most once: items dealt to clients whose connection broke, as far as
+    those had not confirmed that a task received them."""
     undecodable: int
-    """Items and results that did not decode where they arrived: logged and left out."""
+    """Items and results that did not decode where they arrived."""
     refused: int
     """Connections turned away, for whatever reason."""
     dropped_items: int
@@ -86,10 +87,11 @@ class Server:
     """Listens at an address and deals items round robin to the clients that connect.
 
     What is sent on ``outgoing`` goes to the clients in turn, item *i* to client *i mod n* as long
-    as all of them keep up; what they send back arrives on ``incoming``. Closing ``outgoing`` ends
-    the work: once every item has been received by a client, the clients' incoming channels end,
-    and when they all have closed their outgoing ones (or left), ``incoming`` ends. Either channel
-    may be None. Clients may join and leave at any time.
+    as all of them have credit; what they send back arrives on ``incoming``. An item belongs to the
+    server until a client has settled it: if that one dies before, it goes to another. Closing
+    ``outgoing`` ends the work: once every item is settled, the clients' incoming channels end, and
+    when they all have closed their outgoing ones (or left), ``incoming`` ends. Either channel may
+    be None. Clients may join and leave at any time.
 
     Use it as an async context manager, once. Leaving the block normally closes ``outgoing`` and
     waits for the orderly end, see aclose(); leaving it with an exception drops everything at once.
@@ -99,12 +101,22 @@ class Server:
     codec: ``"msgpack"``, ``"json"``, ``"raw"``, ``"pickle"``, or an object, see distchan.codecs.
     transforms: applied to encoded items in this order, undone in reverse, see distchan.transforms.
     signature: the 32-bit number that opens every frame. Equal on both ends.
-    max_frame_size: bytes of an encoded item. Larger ones raise FrameTooLarge when they are sent,
-        and end the connection that they come on.
-    prefetch: how many items, received by none of its tasks yet, one client may hold. 1 for long
-        jobs: it spreads them by speed, and bounds what a killed client takes with it.
+    delivery: ``"at-least-once"``, or ``"at-most-once"``: an item is settled when a task receives
+        it, and lost if the connection is cut before. What either end asks for holds for both.
+    prefetch: how many unsettled items one client may hold; or ``"auto"``: those that its tasks hold
+        or wait for, and a surplus that depends on how long they take for one.
     prefetch_bytes: the same in bytes, always at least one item; also for the results of one client
         that nobody has received here.
+    max_frame_size: bytes of an encoded item. Larger ones raise FrameTooLarge when they are sent,
+        and end the session of the client that sends them.
+    heartbeat: seconds after which a host that acknowledges nothing on TCP is taken for dead. A
+        process that computes without answering is not.
+    hang_timeout: seconds after which a client that says nothing, although it holds items and was
+        asked, is given up. None: never.
+    resume_timeout: seconds for which a client that was cut off may come back as if nothing had
+        happened. Then it is given up.
+    max_attempts: after so many failed attempts an item goes to ``dead_letters``. An attempt fails
+        if the task that holds the item raises an exception or its client dies over it.
     handshake_timeout: seconds that a new connection has for introducing itself.
     drain_timeout: seconds that leaving the block waits for the orderly end.
     sock: a bound stream socket of your own, in place of an address.
@@ -123,9 +135,14 @@ class Server:
         codec: str | Codec = "msgpack",
         transforms: Sequence[Transform] = (),
         signature: int = SIGNATURE,
-        max_frame_size: int = 64 * 1024 * 1024,
-        prefetch: int = 256,
+        delivery: Literal["at-least-once", "at-most-once"] = "at-least-once",
+        prefetch: int | Literal["auto"] = "auto",
         prefetch_bytes: int = 8 * 1024 * 1024,
+        max_frame_size: int = 64 * 1024 * 1024,
+        heartbeat: float = 10.0,
+        hang_timeout: float | None = None,
+        resume_timeout: float = 5.0,
+        max_attempts: int = 3,
         handshake_timeout: float = 5.0,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
@@ -135,56 +152,52 @@ class Server:
             raise TypeError("a server needs either an address or sock=, and not both")
         self._endpoint = None if address is None else _address.parse(address)
         self._sock = sock
+        if hang_timeout is not None:
+            check_seconds("hang_timeout", hang_timeout, least=0.01)
+        check_seconds("resume_timeout", resume_timeout)
+        check_count("max_attempts", max_attempts, 1, 2**32 - 1)
+        self._hang_timeout = hang_timeout
+        self._resume_timeout = resume_timeout
         self._options = Options(
             codec=codec,
             transforms=transforms,
             signature=signature,
-            max_frame_size=max_frame_size,
+            delivery=delivery,
             prefetch=prefetch,
             prefetch_bytes=prefetch_bytes,
+            max_frame_size=max_frame_size,
+            heartbeat=heartbeat,
             handshake_timeout=handshake_timeout,
             drain_timeout=drain_timeout,
             logger=logger,
         )
-        self._wiring = Wiring(
-            outgoing,
-            incoming,
-            self._options,
-            relays=True,
-            work_finished=self._check_work_done,
-            drained=self._on_drained,
+        self._wiring = Wiring(outgoing, incoming, self._options)
+        self._drained = asyncio.Event()
+        self._hub = Hub(
+            self._wiring,
+            max_attempts=max_attempts,
+            work_done=self._fail_ready_waiters,
+            drained=self._drained.set,
         )
         self._logger = self._wiring.logger
-        self._dealer = self._wiring.dealer
-        self._inbox = self._wiring.inbox
 
         self._started = False
         self._listener: asyncio.Server | None = None
         self._address = ""
         self._unix_path: UnixPath | None = None
-        #: All connections, those before their handshake, and those after it in joining order.
+        #: All connections, those before their handshake, and those of sessions.
         self._connections: set[Connection] = set()
         self._strangers: set[Connection] = set()
-        self._clients: dict[Connection, None] = {}
+        self._clients: dict[ServerSession, Connection] = {}
+        #: Sessions without a connection, and when they will be given up.
+        self._cut_off: dict[ServerSession, asyncio.TimerHandle] = {}
         self._nobody = asyncio.Event()  # no connection is left
         self._nobody.set()
         self._ready_waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._explainer: asyncio.TimerHandle | None = None
-
-        #: How far the end has come: asked for, all clients told, `incoming` closed and read, over.
-        self._shutting_down = False
-        self._work_done = False
-        self._ended = False
-        self._drained = asyncio.Event()
+        self._standstill = Standstill(self._hub)
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
-
-        self._dealt_before = 0  # by connections that are no more
-        self._results = 0
-        self._lost = 0
-        self._undecodable = 0
         self._refused = 0
-        self._dropped_items = 0
-        self._dropped_results = 0
 
     # -- what it is -------------------------------------------------------------------------------
 
@@ -201,35 +214,49 @@ class Server:
     @property
     def ready(self) -> bool:
         """Whether a client is connected that can be dealt work."""
-        return self._workers() > 0
+        return self._hub.workers > 0
 
     @property
     def clients(self) -> tuple[ClientInfo, ...]:
         """The connected clients, in joining order."""
         return tuple(
             ClientInfo(
-                address=client.peer_address,
-                held=client.session.outstanding,
-                settled=client.session.confirmed,
+                address=self._clients[session].peer_address,
+                held=len(session.outstanding),
+                settled=session.settled,
+                blamed=session.blamed,
             )
-            for client in self._clients
+            for session in self._hub.sessions.values()
+            if session in self._clients
         )
+
+    @property
+    def dead_letters(self) -> Channel[DeadLetter[Any]]:
+        """Items that were given up: the newest 1,000. It is closed when the server is.
+
+        An item is given up after ``max_attempts`` failed attempts, and at once if it or its result
+        does not decode. Nothing waits for anybody to read this.
+        """
+        return self._hub.dead_letters
 
     def statistics(self) -> ServerStatistics:
         """A snapshot of the server's counters."""
-        sessions = [client.session for client in self._clients]
+        hub, dealer = self._hub, self._hub.dealer
         return ServerStatistics(
-            num_clients=len(sessions),
-            dealt=self._dealt_before + sum(session.sent for session in sessions),
-            waiting=0 if self._dealer is None else self._dealer.waiting,
-            held=sum(session.outstanding for session in sessions),
-            results=self._results,
-            lost=self._lost,
-            undecodable=self._undecodable,
+            num_clients=self.num_clients,
+            sessions=len(hub.sessions),
+            dealt=0 if dealer is None else dealer.dealt,
+            settled=hub.settled,
+            waiting=0 if dealer is None else dealer.waiting,
+            held=hub.held,
+            redelivered=hub.redelivered,
+            dead_lettered=hub.dead_lettered,
+            results=hub.results,
+            lost=hub.lost,
+            undecodable=hub.undecodable,
             refused=self._refused,
-            dropped_items=self._dropped_items
-            + (0 if self._dealer is None else self._dealer.unencodable),
-            dropped_results=self._dropped_results,
+            dropped_items=hub.dropped_items + (0 if dealer is None else dealer.unencodable),
+            dropped_results=hub.dropped_results,
         )
 
     async def wait_ready(self, clients: int = 1) -> None:
@@ -242,9 +269,9 @@ class Server:
             raise ValueError(f"clients must be at least 1, not {clients}")
         if not self._started:
             raise RuntimeError("this server has not been started: use `async with Server(...)`")
-        if self._closed or self._work_done:
+        if self._closed or self._hub.work_done:
             raise ChannelClosed("the server's work is done")
-        if self._workers() < clients:
+        if self._hub.workers < clients:
             future = asyncio.get_running_loop().create_future()
             self._ready_waiters.append((clients, future))
             try:
@@ -258,7 +285,7 @@ class Server:
         if self._started:
             raise AlreadyStarted("this server has been started before; make a new one")
         self._started = True
-        self._wiring.bind()
+        self._wiring.bind(self._hub.dealer, self._hub.inbox)
         try:
             await self._listen()
         except BaseException:
@@ -266,7 +293,9 @@ class Server:
             self._wiring.unbind()
             self._started = False
             raise
-        self._explainer = asyncio.get_running_loop().call_later(_EXPLAIN_EVERY, self._explain)
+        self._repeat("explain", _EXPLAIN_EVERY, self._explain)
+        if self._hang_timeout is not None:
+            self._repeat("hang", self._hang_timeout / 4, self._check_for_hangs)
         self._logger.info("listening on %s", self._address)
         return self
 
@@ -295,14 +324,17 @@ class Server:
     def _accept(self) -> Connection:
         if self._closed:  # asyncio may be in the middle of accepting one when the listener closes
             raise ConnectionAbortedError("the server has closed")
-        return self._wiring.connection(ServerSession, self)
+        return Connection(
+            self._hub.session(),
+            self,
+            handshake_timeout=self._options.handshake_timeout,
+            heartbeat=self._options.heartbeat,
+            logger=self._logger,
+        )
 
     def shutdown(self) -> None:
         """Begin the orderly end: close ``outgoing``, or do without one what that would do."""
-        self._shutting_down = True
-        if self._dealer is not None:
-            self._dealer.channel.close()
-        self._check_work_done()
+        self._hub.shut_down()
 
     async def aclose(self, timeout: float | None = None) -> None:
         """Close in good order: shut down, wait until all is done and received, release everything.
@@ -347,27 +379,19 @@ class Server:
         self._closed = True
         self._drained.set()  # whoever else waits for the orderly end need not any longer
         self._stop_listening()
-        if self._explainer is not None:
-            self._explainer.cancel()
+        for timer in (*self._timers.values(), *self._cut_off.values()):
+            timer.cancel()
+        self._cut_off.clear()
         self._fail_ready_waiters()
-        self._drop_rest()
-
-    def _drop_rest(self) -> None:
-        """What was not dealt or not received is given up, and nobody waits for it any longer."""
-        if self._dealer is not None:
-            held = sum(client.session.outstanding for client in self._clients)
-            self._dropped_items = self._dealer.discard() + self._dealer.channel._discard() + held
-            self._dealer.channel._fail(ConnectionLost("the server has closed"))
-        if self._inbox is not None:
-            self._dropped_results += self._inbox.discard()
-            self._inbox.channel._fail(ConnectionLost("the server closed before the work was done"))
-        if self._dropped_items or self._dropped_results:
+        hub = self._hub
+        hub.drop_rest(ConnectionLost("the server has closed"))
+        if hub.dropped_items or hub.dropped_results:
             self._logger.warning(
                 "%s has closed; dropped items that were not done: %d, "
                 "results that were not received: %d",
                 self._address,
-                self._dropped_items,
-                self._dropped_results,
+                hub.dropped_items,
+                hub.dropped_results,
             )
 
     def _abort(self) -> None:
@@ -382,193 +406,130 @@ class Server:
         self._connections.add(connection)
         self._strangers.add(connection)
         self._nobody.clear()
-        self._turn_away_if_over(connection)
+        if self._closed:
+            connection.abort()  # a cut, after which it may find the server restarted
+        elif self._hub.ended:
+            connection.refuse(HandshakeError("this server's work is finished"))
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         match event:
-            case Arrived(values, size):
-                self._on_results(connection, values, size)
-            case Credited():
-                if self._dealer is not None:
-                    self._dealer.credited(connection)
-                self._check_work_done()
-            case Undecodable(error, size):
-                self._on_undecodable(connection, error, size)
-            case Rejected(words):
-                self._undecodable += 1
-                self._logger.warning(
-                    "client %s could not decode an item: %s", connection.peer_address, words
-                )
             case Opened():
                 self._on_joined(connection)
-            case Closed(error):
-                if error:
-                    self._logger.warning(
-                        "client %s closed its channel with an error: %s",
-                        connection.peer_address,
-                        error,
-                    )
-                self._check_ended()
-            case Left():
+            case Resumed(session):
+                self._on_resumed(connection, session)
+            case _:
                 assert isinstance(connection.session, ServerSession)
-                self._take_back(connection, connection.session.reclaim())
+                if not self._closed:
+                    self._hub.on_event(connection.session, event)
+
+    def _on_joined(self, connection: Connection) -> None:
+        if self._closed:
+            connection.abort()
+            return
+        session = connection.session
+        assert isinstance(session, ServerSession)
+        self._hub.join(session)
+        self._strangers.remove(connection)
+        self._clients[session] = connection
+        self._logger.info(
+            "client %s joined; %d connected", connection.peer_address, self.num_clients
+        )
+        self._tell_ready_waiters()
+
+    def _on_resumed(self, connection: Connection, session: ServerSession) -> None:
+        self._strangers.discard(connection)
+        earlier = self._clients.pop(session, None)
+        if earlier is not None:
+            earlier.displace()
+        timer = self._cut_off.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+        self._clients[session] = connection
+        connection.adopt(session)
+        self._logger.info(
+            "client %s is back; %d connected", connection.peer_address, self.num_clients
+        )
+        self._tell_ready_waiters()
 
     def _on_over(self, connection: Connection, reason: Exception | None) -> None:
+        session = connection.session
+        assert isinstance(session, ServerSession)
         if connection in self._strangers:
             self._strangers.remove(connection)
             self._refused += 1
             self._logger.warning(
                 "refused %s: %s", connection.peer_address, reason or "it closed the connection"
             )
-        else:
-            del self._clients[connection]
-            self._on_left(connection, reason)
+        elif self._clients.get(session) is connection:
+            del self._clients[session]
+            self._on_cut(connection, session, reason)
+
+    def _on_cut(
+        self, connection: Connection, session: ServerSession, reason: Exception | None
+    ) -> None:
+        words = str(reason or "it closed the connection")
+        in_order = session.finished and reason is None
+        self._logger.log(
+            logging.INFO if in_order else logging.WARNING,
+            "client %s left%s; %d connected",
+            connection.peer_address,
+            "" if in_order else f" ({words})",
+            self.num_clients,
+        )
+        if self._closed:
+            return
+        if self._hub.cut(session, words):
+            self._cut_off[session] = asyncio.get_running_loop().call_later(
+                self._resume_timeout, self._give_up, session
+            )
+
+    def _give_up(self, session: ServerSession) -> None:
+        del self._cut_off[session]
+        self._hub.give_up(session, f"cut off for more than {self._resume_timeout:g} s")
 
     def _on_lost(self, connection: Connection) -> None:
         self._connections.remove(connection)
         if not self._connections:
             self._nobody.set()
 
-    def _on_joined(self, client: Connection) -> None:
-        if self._turn_away_if_over(client):
-            return
-        self._strangers.remove(client)
-        self._clients[client] = None
-        self._logger.info("client %s joined; %d connected", client.peer_address, self.num_clients)
-        if self._work_done:
-            client.finish_sending(self._last_words)
-        elif self._dealer is not None and client.session.sending:
-            self._dealer.join(client)
-        workers = self._workers()
+    def _tell_ready_waiters(self) -> None:
+        workers = self._hub.workers
         for needed, future in self._ready_waiters:
             if workers >= needed and not future.done():
                 future.set_result(None)
-
-    def _turn_away_if_over(self, connection: Connection) -> bool:
-        if self._ended:
-            connection.refuse(HandshakeError("this server's work is finished"))
-        elif self._closed:
-            connection.abort()  # a cut, after which it may find the server restarted
-        return self._ended or self._closed
-
-    def _on_results(self, client: Connection, values: list[Any], size: int) -> None:
-        assert self._inbox is not None
-        self._results += len(values)
-        if self._inbox.channel.closed:
-            # The user closed it: nobody wants results, and no client is to wait for us.
-            self._dropped_results += len(values)
-            client.took(len(values), size)
-        else:
-            self._inbox.arrive(client, values, size)
-
-    def _on_undecodable(self, client: Connection, error: DecodeError, size: int) -> None:
-        assert self._inbox is not None
-        self._undecodable += 1
-        self._logger.warning("a result of client %s: %s", client.peer_address, error)
-        if self._inbox.channel.closed:
-            client.took(1, size)
-        else:
-            self._inbox.skip(client, size)
-
-    def _on_left(self, client: Connection, reason: Exception | None) -> None:
-        session = client.session
-        assert isinstance(session, ServerSession)
-        self._dealt_before += session.sent
-        unsent = session.unsent()
-        lost = 0 if session.finished or self._closed else session.outstanding - len(unsent)
-        self._lost += lost
-        if lost:
-            self._logger.warning(
-                "client %s was cut off (%s); items dealt to it that may be lost: %d",
-                client.peer_address,
-                reason or "it closed the connection",
-                lost,
-            )
-        else:
-            in_order = reason is None or session.left
-            self._logger.log(
-                logging.INFO if in_order else logging.WARNING,
-                "client %s left%s; %d connected",
-                client.peer_address,
-                "" if in_order else f" ({reason})",
-                self.num_clients,
-            )
-        self._take_back(client, unsent)
-        self._check_work_done()
-        self._check_ended()
-
-    def _take_back(self, client: Connection, payloads: list[bytes]) -> None:
-        if self._dealer is not None and not self._closed:
-            self._dealer.leave(client, payloads)
-        self._check_work_done()
-
-    def _on_drained(self) -> None:
-        if self._ended:
-            self._drained.set()
-
-    # -- the end of the work ----------------------------------------------------------------------
-
-    def _check_work_done(self) -> None:
-        """When everything has been dealt and received, tell all clients that no more will come."""
-        if self._work_done or self._closed or not self._is_work_done():
-            return
-        self._work_done = True
-        self._fail_ready_waiters()
-        for client in tuple(self._clients):
-            client.finish_sending(self._last_words)
-        self._check_ended()
-
-    def _is_work_done(self) -> bool:
-        if self._dealer is None:
-            return self._shutting_down
-        return self._dealer.finished and not any(c.session.outstanding for c in self._clients)
-
-    def _check_ended(self) -> None:
-        """When no client will send any more results, end the incoming channel."""
-        if self._ended or self._closed or not self._work_done:
-            return
-        if any(client.session.receiving for client in self._clients):
-            return
-        self._ended = True
-        if self._inbox is None or self._inbox.channel._finished:
-            self._drained.set()
-        else:
-            self._inbox.channel.close()
 
     def _fail_ready_waiters(self) -> None:
         for _, future in self._ready_waiters:
             if not future.done():
                 future.set_exception(ChannelClosed("the server's work is done"))
 
-    @property
-    def _last_words(self) -> str:
-        return "" if self._dealer is None else self._dealer.last_words
+    # -- from time to time ------------------------------------------------------------------------
 
-    def _workers(self) -> int:
-        if self._dealer is None:
-            return len(self._clients)
-        return sum(client.session.sending for client in self._clients)
+    def _repeat(self, name: str, seconds: float, act: Callable[[], None]) -> None:
+        def run() -> None:
+            self._repeat(name, seconds, act)
+            act()
+
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, run)
 
     def _explain(self) -> None:
-        """Say what keeps a server from ending or, with no client to deal to, from going on."""
-        self._explainer = asyncio.get_running_loop().call_later(_EXPLAIN_EVERY, self._explain)
-        if self._drained.is_set():
-            return
-        figures = self.statistics()
-        if self._dealer is None:
-            ending, stuck = self._shutting_down, False
-        else:
-            channel = self._dealer.channel
-            ending = channel.closed
-            stuck = not self.ready and figures.waiting + channel.statistics().waiting_senders > 0
-        if ending or stuck:
-            self._logger.warning(
-                "%s waits %s; clients: %d, items that wait for one: %d, items dealt and not yet "
-                "received: %d, results not yet received here: %d",
-                self._address,
-                "for a client to deal to" if stuck else "for its end",
-                figures.num_clients,
-                figures.waiting,
-                figures.held,
-                0 if self._inbox is None else len(self._inbox),
-            )
+        """Say why nothing moves, if nothing does."""
+        for line in self._standstill.explain(self.num_clients):
+            self._logger.warning("%s %s", self._address, line)
+
+    def _check_for_hangs(self) -> None:
+        """Ask clients that have been silent for a while for a sign of life; give up dead ones."""
+        assert self._hang_timeout is not None
+        now = asyncio.get_running_loop().time()
+        for session, connection in tuple(self._clients.items()):
+            if not session.outstanding:
+                continue
+            silence = now - connection.last_heard
+            if silence >= self._hang_timeout:
+                error = ConnectionLost(f"silent for {silence:.1f} s")
+                connection.reason = error
+                session.fail(error)
+                connection.abort()
+                self._on_over(connection, error)
+            elif silence >= self._hang_timeout / 2:
+                session.ping()

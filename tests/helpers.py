@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from distchan import Channel
-from distchan._session import ClientSession, Event, ServerSession, Session
+from distchan._client_session import ClientSession
+from distchan._server_session import Remembered, Resumed, ServerSession
+from distchan._session import Event, Session
 from distchan._wiring import Options, Wiring
 from distchan.errors import DistchanError
 
@@ -13,8 +15,10 @@ OPTIONS: dict[str, Any] = {
     "transforms": (),
     "signature": 0x3163_6864,
     "max_frame_size": 1 << 20,
+    "delivery": "at-least-once",
     "prefetch": 8,
     "prefetch_bytes": 1 << 16,
+    "heartbeat": 10.0,
     "handshake_timeout": 5.0,
     "drain_timeout": 5.0,
 }
@@ -26,24 +30,44 @@ def wiring(outgoing: object, incoming: object, **options: Any) -> Wiring:
         None if outgoing is None else Channel(outgoing),
         None if incoming is None else Channel(incoming),
         Options(**(OPTIONS | options)),
-        relays=False,
-        work_finished=lambda: None,
-        drained=lambda: None,
     )
 
 
 class Link:
     """A server's and a client's session, linked in memory; ``carry`` plays the network.
 
-    ``mangle(data)`` may cut the bytes into pieces, or change them.
+    ``cut`` ends the connection, whatever is on its way; ``reconnect`` begins another one, as a
+    Server and a Client would. ``forget`` has the server give the session up.
     """
 
     def __init__(self, server: Wiring, client: Wiring) -> None:
         self.server_wiring = server
         self.client_wiring = client
-        self.server = server.session(ServerSession)
+        self._found: ServerSession | Remembered | None = None
+        self.server = self._stranger()
         self.client = client.session(ClientSession)
         self.client.start()
+
+    def _stranger(self) -> ServerSession:
+        return self.server_wiring.session(ServerSession, find=lambda session_id: self._found)
+
+    def cut(self) -> None:
+        self.server.cut()
+        self.client.cut()
+        self._found = self.server
+
+    def forget(self) -> None:
+        self._found = Remembered(self.server.received)
+
+    def reconnect(self) -> None:
+        self.server = self._stranger()
+        self.client.start()
+
+    def encode(self, item: object) -> bytes:
+        return self.server_wiring.encoder(1 << 20)(item)
+
+    def encode_result(self, result: object) -> bytes:
+        return self.client_wiring.encoder(1 << 20)(result)
 
     def carry(
         self, cut: Callable[[bytes], list[bytes]] = lambda data: [data]
@@ -53,6 +77,9 @@ class Link:
         at_client: list[Event | DistchanError] = []
         while self.server.pending or self.client.pending:
             deliver(self.client, self.server, at_server, cut)
+            if at_server and isinstance(at_server[-1], Resumed):
+                self.server = at_server[-1].session
+                at_server += read(self.server)
             deliver(self.server, self.client, at_client, cut)
         return at_server, at_client
 

@@ -1,0 +1,344 @@
+"""The client's end of a session: speaks first, settles items, may leave, gets BYE.
+
+Data frames are kept in ``_unconfirmed`` until the server has confirmed that it has them, so that
+they can be repeated on the next connection. (Where delivery is at most once, they are kept until
+they have been collected by data_to_send().)
+
+The server must know which items tasks may have been handed, before they are: it suspects those if
+the client dies. Whatever is settled has been handed out; for more than one item beyond that,
+announce() says so in advance.
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from distchan import _frames
+from distchan._frames import GivenBack, Items, Results
+from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello, check_as_client
+from distchan._session import (
+    COUNT,
+    THREE_COUNTS,
+    TWO_COUNTS,
+    Bye,
+    Closed,
+    Credited,
+    Event,
+    Opened,
+    Session,
+    check_size,
+    words,
+)
+from distchan._wire import Kind, Outcome
+from distchan.errors import DecodeError, ProtocolError
+from distchan.transforms import Transform
+
+__all__ = ["Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived(Event):
+    """Items have come."""
+
+    first: int
+    """The number of the first of them."""
+    values: list[Any]
+    tickets: list[bytes]
+    """The id and the attempt of each, see _frames.Items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable(Event):
+    """An item that does not decode. The server has been told."""
+
+    error: DecodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """The session goes on with a new connection. Nothing is lost, nothing is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced(Event):
+    """The server has given up the session, and a new one has begun.
+
+    The items of the old one belong to others; whatever was not confirmed is void, except for
+    results that belong to no item: those are sent again.
+    """
+
+    lost: int
+    """Results that may be lost: where delivery is at most once, those not confirmed."""
+
+
+class _Frame(msgspec.Struct, gc=False):
+    """A data frame that may have to be repeated."""
+
+    results: Sequence[bytes]
+    items: Sequence[int] = ()
+    """Empty: a RESULT frame with one result. Else a SETTLE frame."""
+    outcome: int = 0
+
+
+class ClientSession(Session):
+    """The client's end."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        signature: int,
+        transforms: Sequence[Transform],
+        decode: Callable[[bytes], object],
+    ) -> None:
+        super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
+        self.id = secrets.token_bytes(16)
+        self._connected_before = False
+        self._left = False
+        #: Whether the window is to follow the work, and the largest one that both ends allow.
+        self.adapts = True
+        self.most_wanted = MOST_PREFETCH
+        self._begin()
+
+    def _begin(self) -> None:
+        """A new session, where both ends count from 0."""
+        self.sent = self.received = 0
+        #: Frames that the server has not confirmed, the last of which is number ``sent - 1``.
+        self._unconfirmed: deque[_Frame] = deque()
+        self.confirmed = 0
+        self._results = self._result_bytes = 0
+        self._result_limit = self._byte_limit = 0
+
+        #: How many unsettled items the tasks here could do with.
+        self.window = 0
+        #: What the server has been told; the largest figure counts for what it may send.
+        self._window_said = 0
+        self._most_window = 0
+        #: Items that tasks have been handed, and items that they may have been handed as far as the
+        #: server knows once what is pending is written.
+        self.handed = 0
+        self.announced = 0
+        self._window_due = False
+        self._settled = 0
+
+    # -- results ----------------------------------------------------------------------------------
+
+    @property
+    def credit(self) -> int:
+        """How many results may be sent now. One frame may exceed it."""
+        if (
+            self.over
+            or not self.sending
+            or not (self.opened or self.keeps)
+            or self._result_bytes >= self._byte_limit
+        ):
+            return 0
+        return max(0, self._result_limit - self._results)
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many data frames the server has not confirmed."""
+        return self.sent - self.confirmed
+
+    def send_result(self, payload: bytes) -> None:
+        """Send a result that belongs to no item; needs credit."""
+        self._add(_Frame((payload,)))
+
+    def settle(self, outcome: int, items: Sequence[int], entries: Sequence[bytes]) -> None:
+        """Say what has become of items. Needs credit if there are results."""
+        self._settled += len(items)
+        self.announced = max(self.announced, items[-1] + 1)
+        self._add(_Frame(entries, items, outcome))
+
+    def _add(self, frame: _Frame) -> None:
+        self._unconfirmed.append(frame)
+        if not frame.outcome:
+            self._results += len(frame.results)
+            self._result_bytes += sum(map(len, frame.results))
+        number = self.sent
+        self.sent = number + 1
+        if self.opened and not self.over:
+            self._encode(number, frame)
+            self.wake()
+
+    def _encode(self, number: int, frame: _Frame) -> None:
+        if frame.items:
+            self._encoder.add_settle(number, frame.outcome, frame.items, frame.results)
+        else:
+            self._encoder.add_result(number, frame.results[0])
+
+    # -- items ------------------------------------------------------------------------------------
+
+    def want(self, window: int) -> None:
+        """Say how many unsettled items the tasks here could do with."""
+        self.window = window
+        said = self._window_said
+        # Small figures are exact; of large ones, each little change need not be told.
+        if window != said and (abs(window - said) * 8 >= max(window, said)):
+            self._say_window()
+
+    def announce(self, handed: int) -> bool:
+        """Say that tasks may be handed the items up to that number, as far as they have come.
+
+        Returns whether that is news. It is not for one item more than the server knows of.
+        """
+        handed = min(handed, self.received)
+        if handed <= self.announced + 1 and self.handed <= self.announced:
+            return False
+        self.announced = max(handed, self.handed)
+        self._say_window()
+        return True
+
+    def hand_out(self, number: int) -> None:
+        """A task gets an item."""
+        self.handed = number + 1
+        if not self.keeps:
+            news = self.handed - self.announced
+            if self.handed == self.received or news * 4 >= self._window_said:
+                self.announced = self.handed
+                self._say_window()
+
+    def _say_window(self) -> None:
+        if not self._window_due and self.opened and not self.over:
+            self._window_due = True
+            self.wake()
+
+    def leave(self) -> None:
+        """Ask for no more items. Those that no task was handed go to others. Idempotent."""
+        if self.receiving and not self._left:
+            self._left = True
+            self._encode_leave()
+
+    def _encode_leave(self) -> None:
+        self._add_if_open(Kind.LEAVE, COUNT.pack(self.handed))
+
+    # -- bytes ------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        return self._encoder.size + self._window_due
+
+    def data_to_send(self) -> list[bytes | bytearray]:
+        if self._window_due:
+            self._window_due = False
+            if self.receiving and not self._left and not self.over:
+                self._window_said = self.window
+                self._most_window = max(self._most_window, self.window)
+                self._encoder.add(Kind.WINDOW, TWO_COUNTS.pack(self.window, self.announced))
+        if not self.keeps and self.opened:
+            self._unconfirmed.clear()
+        return super().data_to_send()
+
+    # -- the handshake ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        hello = self._hello
+        if self._connected_before:
+            self.epoch += 1
+            hello = msgspec.structs.replace(hello, received=self.received)
+        hello = msgspec.structs.replace(hello, session=self.id, epoch=self.epoch)
+        self._encoder.add(Kind.HELLO, hello.pack())
+
+    def _on_hello(self, peer: Hello) -> Event:
+        check_as_client(self._hello, peer, self._transforms)
+        event: Event
+        if peer.resumed:
+            if peer.received is None or not self.confirmed <= peer.received <= self.sent:
+                raise ProtocolError(f"the server resumes a session at frame {peer.received}")
+            self._confirm(peer.received)
+            event = Resumed()
+            repeated = list(self._unconfirmed)
+        elif self._connected_before:
+            event, repeated = self._begin_anew(peer)
+        else:
+            event, repeated = Opened(), []
+            self._set_directions(peer)
+        self._connected_before = True
+        self._open(peer)
+        limits = [p for p in (self._hello.prefetch, peer.prefetch) if p != AUTO_PREFETCH]
+        self.adapts = peer.prefetch == AUTO_PREFETCH
+        self.most_wanted = min(limits, default=MOST_PREFETCH)
+        self._result_limit = max(self._result_limit, peer.result_window)
+        self._byte_limit = max(self._byte_limit, peer.prefetch_bytes)
+        self._decoder.expect_items(self._decode, self.received)
+        for number, frame in enumerate(repeated, start=self.sent - len(repeated)):
+            self._encode(number, frame)
+        if self._left:
+            self._encode_leave()
+        if not self.sending:
+            self._encode_close()
+        self._say_window()
+        return event
+
+    def _begin_anew(self, peer: Hello) -> tuple[Event, list[_Frame]]:
+        """The server does not know the session any longer, except for how far it had come."""
+        arrived = self.confirmed if peer.received is None else max(peer.received, self.confirmed)
+        first = self.sent - len(self._unconfirmed)
+        lost = 0 if self.keeps else max(0, first - arrived)
+        results = [
+            frame
+            for number, frame in enumerate(self._unconfirmed, start=first)
+            if number >= arrived and not frame.items
+        ]
+        self._begin()
+        for frame in results:
+            self._add(frame)  # they fit: there is as much credit as there was
+        self._set_directions_anew(peer)
+        return Fenced(lost), results
+
+    def _set_directions_anew(self, peer: Hello) -> None:
+        closed = not self.sending
+        self._set_directions(peer)
+        self.sending = self.sending and not closed
+
+    # -- the rules --------------------------------------------------------------------------------
+
+    def _on_data(
+        self, frame: Items | Results | GivenBack | _frames.Undecodable
+    ) -> Event | None:
+        count = len(frame.values) if isinstance(frame, Items) else 1
+        if not self.receiving:
+            raise ProtocolError("an item after CLOSE")
+        self.received += count
+        if self._left:
+            return None  # what was under way belongs to others now
+        done = self._settled if self.keeps else self.handed
+        if self.received - done > self._most_window:
+            raise ProtocolError("more items than were wanted")
+        if isinstance(frame, Items):
+            return Arrived(frame.first, frame.values, frame.tickets)
+        assert isinstance(frame, _frames.Undecodable)
+        self.settle(Outcome.UNDECODABLE, (frame.number,), (words(str(frame.error)),))
+        return Undecodable(frame.error)
+
+    def _on_own(self, kind: int, body: bytes) -> Event | None:
+        if kind == Kind.CREDIT:
+            return self._on_credit(body)
+        if kind == Kind.BYE and not self.sending:
+            self.finished = True
+            return Bye()
+        return super()._on_own(kind, body)
+
+    def _on_credit(self, body: bytes) -> Event | None:
+        check_size("CREDIT", body, THREE_COUNTS.size)
+        received, results, size = THREE_COUNTS.unpack(body)
+        if received > self.sent:
+            raise ProtocolError(f"{received} data frames confirmed, but only {self.sent} sent")
+        self._confirm(received)
+        self._result_limit = max(self._result_limit, results)
+        self._byte_limit = max(self._byte_limit, size)
+        return Credited()
+
+    def _confirm(self, received: int) -> None:
+        if self.keeps:
+            for _ in range(received - self.confirmed):
+                self._unconfirmed.popleft()
+        self.confirmed = max(self.confirmed, received)
+
+    def _on_close(self, body: bytes) -> Event | None:
+        event = super()._on_close(body)
+        return event if isinstance(event, Closed) else None

@@ -1,0 +1,317 @@
+"""Who holds which items of a client, and what becomes of them.
+
+A *holder* is a task or a lease. It holds the items that it has asked for, and what is sent on the
+client's outgoing channel on its behalf is *staged*: it travels in one frame with the settlement, so
+that an item and its results are done together or not at all.
+
+Results need credit. A holder that comes back settles at once if there is some; else its settlement
+is *owed*, and whoever comes back waits until all that is owed has been paid.
+
+If the session is lost, its items belong to others: a holder that still works on one is *fenced*,
+and what it sends for it is dropped.
+"""
+
+import asyncio
+import logging
+import struct
+from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Final, Literal
+
+from distchan._client_session import ClientSession
+from distchan._pace import Pace, now
+from distchan._session import words
+from distchan._wire import RESULT_LENGTH_SIZE, Outcome
+from distchan.errors import FrameTooLarge
+
+__all__ = ["Holder", "Holdings"]
+
+_TICKET: Final = struct.Struct("<QI")
+
+#: The innermost lease of the context, and the last holder that was made in it.
+_lease: ContextVar["Holder | None"] = ContextVar("distchan_lease", default=None)
+_ancestor: ContextVar["Holder | None"] = ContextVar("distchan_ancestor", default=None)
+
+
+class Holder:
+    """A task or a lease, what it holds, and what it has staged."""
+
+    __slots__ = (
+        "_holdings",
+        "_outer",
+        "fenced",
+        "items",
+        "over",
+        "raw_ticket",
+        "results",
+        "since",
+        "size",
+        "task",
+    )
+
+    def __init__(self, holdings: "Holdings", task: "asyncio.Task[object] | None") -> None:
+        self._holdings = holdings
+        self.task = task
+        #: The numbers of the items that it holds.
+        self.items: list[int] = []
+        self.results: list[bytes] = []
+        #: Of the results, with their lengths, in bytes.
+        self.size = 0
+        #: When it got the first of its items.
+        self.since = 0.0
+        #: The ticket of the last of them.
+        self.raw_ticket = b""
+        self.fenced = False
+        #: It will never come back.
+        self.over = False
+        self._outer: Holder | None = None
+
+    @property
+    def ticket(self) -> tuple[int, int]:
+        """The id and the attempt of the last item."""
+        item_id, attempt = _TICKET.unpack(self.raw_ticket)
+        return item_id, attempt
+
+    def hold(self, number: int, ticket: bytes) -> None:
+        """Take an item into its hands."""
+        if not self.items:
+            self.since = now()
+        self.items.append(number)
+        self.raw_ticket = ticket
+        self._holdings.held += 1
+
+    def on_task_done(self, task: "asyncio.Task[object]") -> None:
+        self.over = True
+        if task.cancelled():
+            self._holdings.settle(self, Outcome.RETURNED, "its task was cancelled")
+        else:
+            self._holdings.conclude(self, task.exception())
+        self._holdings.forget(task)
+
+    # -- leases -----------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """The block of a lease begins: it holds for all tasks of this context."""
+        self._outer = _lease.get()
+        _lease.set(self)
+
+    async def leave(self, error: BaseException | None) -> None:
+        """The block of a lease has ended, in whatever task."""
+        self.over = True
+        if _lease.get() is self:
+            _lease.set(self._outer)
+        holdings = self._holdings
+        holdings.conclude(self, error)
+        holdings.leases.discard(self)
+        if error is None and holdings.owing:
+            await holdings.paid()
+
+    def innermost_of(self, holdings: "Holdings") -> "Holder | None":
+        """This lease or the nearest one around it that holds something of those holdings."""
+        lease: Holder | None = self
+        while lease is not None and not (
+            lease._holdings is holdings and (lease.items or lease.fenced)
+        ):
+            lease = lease._outer
+        return lease
+
+
+class Holdings:
+    """All holders of one client.
+
+    results: "settled" if results travel with the settlement, "stream" if on their own.
+    """
+
+    def __init__(
+        self, results: Literal["settled", "stream"], logger: logging.Logger, address: str
+    ) -> None:
+        self._stages = results == "settled"
+        self._logger = logger
+        self._address = address
+        self.session: ClientSession | None = None
+        self.tasks: dict[asyncio.Task[object], Holder] = {}
+        self.leases: set[Holder] = set()
+        #: How many items they hold, all together.
+        self.held = 0
+        self.pace = Pace()
+        #: Of what may be staged for one settlement, in bytes.
+        self.limit = 0
+        self._owed: deque[tuple[list[int], list[bytes]]] = deque()
+        self.owing = False
+        self._paid = asyncio.Event()
+        self._warned = False
+        self.discarded = 0
+
+    def __iter__(self) -> Iterator[Holder]:
+        yield from self.tasks.values()
+        yield from self.leases
+
+    @property
+    def staged(self) -> bool:
+        """Whether there are results that have not been given to the session."""
+        return self.owing or any(holder.results for holder in self)
+
+    # -- holders ----------------------------------------------------------------------------------
+
+    def caller(self) -> Holder | None:
+        """The holder of the task that is asking for an item; what it holds is done."""
+        loop = asyncio._get_running_loop()
+        task = None if loop is None else asyncio.current_task(loop)
+        if task is None:
+            return None
+        holder = self.tasks.get(task)
+        if holder is None:
+            return self.of_task(task)
+        if holder.items:
+            self.settle(holder, Outcome.DONE)
+        holder.fenced = False
+        return holder
+
+    def of_task(self, task: "asyncio.Task[object]") -> Holder | None:
+        """The holder of a task; None if that is over."""
+        holder = self.tasks.get(task)
+        if holder is None and not task.done():
+            holder = self.tasks[task] = Holder(self, task)
+            task.add_done_callback(holder.on_task_done)
+            _ancestor.set(holder)
+        return holder
+
+    def lease(self) -> Holder:
+        """A holder that is not bound to a task."""
+        holder = Holder(self, None)
+        self.leases.add(holder)
+        return holder
+
+    def forget(self, task: "asyncio.Task[object]") -> None:
+        self.tasks.pop(task, None)
+
+    def sender(self) -> Holder | None:
+        """The holder on whose behalf something is about to be sent."""
+        session = self.session
+        if not self._stages or session is None or not session.keeps:
+            return None
+        lease = _lease.get()
+        if lease is not None:
+            lease = lease.innermost_of(self)
+            if lease is not None:
+                return lease
+        loop = asyncio._get_running_loop()
+        task = None if loop is None else asyncio.current_task(loop)
+        holder = None if task is None else self.tasks.get(task)
+        if holder is not None and (holder.items or holder.fenced):
+            return holder
+        ancestor = _ancestor.get()
+        if not self._warned and ancestor is not None and ancestor._holdings is self:
+            if ancestor.task is not task:
+                self._warn()
+        return None
+
+    def _warn(self) -> None:
+        self._warned = True
+        self._logger.warning(
+            "a result is sent to %s by a task that holds no item, but was started by one that did: "
+            "it travels on its own, and may come twice if the item is worked on again. "
+            "`async with channel.lease() as item:` makes what is sent inside belong to the item",
+            self._address,
+        )
+
+    def stage(self, holder: Holder, payload: bytes) -> bool:
+        """Keep a result for the settlement; False if the holder holds nothing any more."""
+        if holder.fenced:
+            self.discarded += 1
+            return True
+        if not holder.items:
+            return False
+        size = holder.size + len(payload) + RESULT_LENGTH_SIZE
+        if size > self.limit + RESULT_LENGTH_SIZE:
+            raise FrameTooLarge(
+                f"the results of one item have {size} bytes; they travel in one frame, of which "
+                f"max_frame_size allows {self.limit}. With results='stream' on the Client they "
+                "travel one by one"
+            )
+        holder.size = size
+        holder.results.append(payload)
+        return True
+
+    # -- settling ---------------------------------------------------------------------------------
+
+    def conclude(self, holder: Holder, error: BaseException | None) -> None:
+        """A holder has ended, well or with an error."""
+        if error is None:
+            self.settle(holder, Outcome.DONE)
+        elif isinstance(error, Exception):
+            self.settle(holder, Outcome.FAILED, f"{type(error).__name__}: {error}")
+        else:
+            self.settle(holder, Outcome.RETURNED, type(error).__name__)
+
+    def settle(self, holder: Holder, outcome: Outcome, reason: str = "") -> None:
+        """Say what has become of all that a holder holds."""
+        items, results = holder.items, holder.results
+        if not items:
+            return
+        holder.items = []
+        self.held -= len(items)
+        if results:
+            holder.results, holder.size = [], 0
+        session = self.session
+        if session is None or not session.keeps:
+            self.pace.measure(now() - holder.since, len(items))
+        elif outcome is not Outcome.DONE:
+            session.settle(outcome, items, (words(reason),))
+        else:
+            self.pace.measure(now() - holder.since, len(items))
+            if results and (self.owing or session.credit <= 0):
+                self._owed.append((items, results))
+                self.owing = True
+                self._paid.clear()
+            else:
+                session.settle(outcome, items, results)
+
+    def settle_all(self, outcome: Outcome, reason: str = "") -> None:
+        """The same for all that anybody holds."""
+        for holder in self:
+            self.settle(holder, outcome, reason)
+
+    async def paid(self) -> None:
+        """Wait until nothing is owed."""
+        await self._paid.wait()
+
+    def credited(self) -> None:
+        """There may be credit for what is owed."""
+        session = self.session
+        while self._owed and session is not None and session.credit > 0:
+            session.settle(Outcome.DONE, *self._owed.popleft())
+        self._nothing_owed_if_so()
+
+    def _nothing_owed_if_so(self) -> None:
+        if self.owing and not self._owed:
+            self.owing = False
+            self._paid.set()
+
+    def fence(self) -> None:
+        """The session is lost; whatever is held belongs to others now."""
+        fenced = 0
+        for holder in self:
+            if holder.items:
+                fenced += len(holder.items)
+                holder.items, holder.results, holder.size = [], [], 0
+                holder.fenced = True
+        self.held = 0
+        void = len(self._owed)
+        self._owed.clear()
+        self._nothing_owed_if_so()
+        if fenced or void:
+            self._logger.warning(
+                "the session with %s is lost: %d items in the hands of tasks here go to others, and "
+                "their results will be discarded; settlements that came too late: %d",
+                self._address,
+                fenced,
+                void,
+            )
+
+    def close(self) -> None:
+        """The client is closed: nothing can be settled any more."""
+        self.session = None
+        self._owed.clear()
+        self._nothing_owed_if_so()

@@ -1,0 +1,325 @@
+"""What a server does about its sessions: deals, gathers, redelivers, and knows when it is done.
+
+No I/O and no clock: server.py tells it what has happened, connections and deadlines included.
+
+A session is *given up* when its client has died, broke the rules or stayed away for too long. Its
+items go to others; what is remembered is how many of its frames had arrived, so that a client that
+comes back knows which of its results to send again.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from distchan._dealer import Dealer
+from distchan._inbox import Inbox
+from distchan._server_session import (
+    Arrived,
+    GivenBack,
+    Item,
+    Left,
+    Remembered,
+    ServerSession,
+    Undecodable,
+)
+from distchan._session import Closed, Credited, Event
+from distchan._wire import Outcome
+from distchan._wiring import Wiring
+from distchan.channel import Channel
+from distchan.errors import DistchanError, HandshakeError
+
+__all__ = ["DeadLetter", "Hub"]
+
+T = TypeVar("T")
+
+#: So many dead letters are kept, and so many sessions remembered: the newest ones.
+_MOST_DEAD_LETTERS: Final = 1000
+_MOST_REMEMBERED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Generic[T]):
+    """An item that was given up, see :attr:`Server.dead_letters`."""
+
+    item: T | bytes
+    """The item; its encoded form if that does not decode."""
+    reason: str
+    """Why the last attempt failed."""
+    attempts: int
+    """How many there have been."""
+
+
+class Hub:
+    """The server's rules.
+
+    ``work_done`` is called when every item is settled and no more will come; ``drained`` when all
+    results have been received, too.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        *,
+        max_attempts: int,
+        work_done: Callable[[], None],
+        drained: Callable[[], None],
+    ) -> None:
+        self._wiring = wiring
+        self._logger = wiring.logger
+        self._on_work_done = work_done
+        self._on_drained = drained
+        self.dealer: Dealer | None = None
+        self.inbox: Inbox | None = None
+        if wiring.outgoing is not None:
+            self.dealer = Dealer(
+                wiring.outgoing,
+                wiring.encoder(wiring.options.max_frame_size),
+                max_attempts=max_attempts,
+                finished=self.check_work_done,
+                bury=self._bury,
+                logger=wiring.logger,
+            )
+        if wiring.incoming is not None:
+            self.inbox = Inbox(wiring.incoming, self._on_inbox_drained)
+        self.dead_letters: Channel[DeadLetter[Any]] = Channel(DeadLetter, _MOST_DEAD_LETTERS)
+
+        #: By id, in joining order; those without a connection are waited for.
+        self.sessions: dict[bytes, ServerSession] = {}
+        self._remembered: OrderedDict[bytes, ServerSession | Remembered] = OrderedDict()
+
+        #: How far the end has come: asked for, all clients told, `incoming` closed.
+        self._shutting_down = False
+        self.work_done = False
+        self.ended = False
+
+        self._settled_before = 0  # by sessions that are no more
+        self.results = 0
+        self.lost = 0
+        self.undecodable = 0
+        self.redelivered = 0
+        self.dead_lettered = 0
+        self.dropped_items = 0
+        self.dropped_results = 0
+
+    def session(self) -> ServerSession:
+        """For a new connection, which may turn out to belong to an older session."""
+        return self._wiring.session(ServerSession, find=self._find)
+
+    # -- figures ----------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """Items that clients have and have not settled."""
+        return sum(len(session.outstanding) for session in self.sessions.values())
+
+    @property
+    def settled(self) -> int:
+        return self._settled_before + sum(s.settled for s in self.sessions.values())
+
+    @property
+    def workers(self) -> int:
+        """Connected clients that can be dealt work; all, if there is no outgoing channel."""
+        return sum(s.opened and (s.sending or not self.dealer) for s in self.sessions.values())
+
+    # -- sessions come and go ---------------------------------------------------------------------
+
+    def _find(self, session_id: bytes) -> ServerSession | Remembered | None:
+        return self.sessions.get(session_id) or self._remembered.get(session_id)
+
+    def join(self, session: ServerSession) -> None:
+        """A session has begun. Raises HandshakeError if it is too late for that."""
+        if self.ended:
+            raise HandshakeError("this server's work is finished")
+        same = self.sessions.get(session.id)
+        if same is not None:  # its client has never heard of it
+            self.give_up(same, "its client has begun anew")
+        self._remembered.pop(session.id, None)
+        self.sessions[session.id] = session
+        if self.work_done:
+            session.close(self._last_words)
+        elif self.dealer is not None and session.sending:
+            self.dealer.join(session)
+
+    def cut(self, session: ServerSession, reason: str) -> bool:
+        """The connection of a session is gone. Returns whether to wait for another one."""
+        session.cut()
+        if self.dealer is not None:
+            self.dealer.credited(session)
+        if session.keeps and not session.over:
+            return True
+        self.give_up(session, reason)
+        return False
+
+    def give_up(self, session: ServerSession, reason: str) -> None:
+        """A session has ended, well or badly: whatever it holds goes to others."""
+        if self.sessions.get(session.id) is not session:
+            return
+        del self.sessions[session.id]
+        self._settled_before += session.settled
+        # A client that has not heard the goodbye may come and ask for it.
+        self._remembered[session.id] = (
+            session if session.finished else Remembered(session.received)
+        )
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        if self.dealer is not None:
+            self.dealer.leave(session)
+            if session.keeps:
+                self._redeal(session, reason)
+            else:
+                self._redeal_unsent(session, reason)
+        self.check_work_done()
+        self._check_ended()
+
+    def _redeal(self, session: ServerSession, reason: str) -> None:
+        assert self.dealer is not None
+        suspects, others = session.surrender()
+        if suspects or others:
+            self._logger.warning(
+                "items of a client that is gone (%s) go to others: %d, and %d more that may be "
+                "to blame",
+                reason,
+                len(others),
+                len(suspects),
+            )
+        self.redelivered += len(suspects) + len(others)
+        self.dealer.take_back_suspects(suspects, f"its worker died: {reason}")
+        self.dealer.take_back(others)
+
+    def _redeal_unsent(self, session: ServerSession, reason: str) -> None:
+        assert self.dealer is not None
+        held = len(session.outstanding)
+        unsent = session.surrender_unsent()
+        lost = held - len(unsent)
+        if lost:
+            self.lost += lost
+            self._logger.warning(
+                "a client was cut off (%s); items dealt to it that may be lost: %d", reason, lost
+            )
+        self.dealer.take_back(unsent)
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def on_event(self, session: ServerSession, event: Event) -> None:
+        """Whatever a session makes of what its client says, except for the handshake."""
+        match event:
+            case Arrived(values, size):
+                if values:
+                    self._on_results(session, values, size)
+            case Undecodable():
+                self._on_undecodable(session, event)
+            case GivenBack(items, outcome, reason):
+                self._on_given_back(items, outcome, reason)
+            case Left(items):
+                if self.dealer is not None:
+                    self.dealer.leave(session)
+                    self.dealer.take_back(items)
+            case Closed(error):
+                if error:
+                    self._logger.warning("a client closed its channel with an error: %s", error)
+                self._check_ended()
+            case Credited():
+                pass
+        if self.dealer is not None:
+            self.dealer.credited(session)
+            self.check_work_done()
+
+    def _on_results(self, session: ServerSession, values: list[Any], size: int) -> None:
+        assert self.inbox is not None
+        self.results += len(values)
+        if self.inbox.channel.closed:
+            # The user closed it: nobody wants results, and no client is to wait for us.
+            self.dropped_results += len(values)
+            session.took(len(values), size)
+        else:
+            self.inbox.arrive(session, values, size)
+
+    def _on_undecodable(self, session: ServerSession, event: Undecodable) -> None:
+        assert self.inbox is not None
+        self.undecodable += 1
+        self._logger.warning("a result does not decode: %s", event.error)
+        if self.inbox.channel.closed:
+            session.took(event.count, event.size)
+        else:
+            self.inbox.skip(session, event.count, event.size)
+        for item in event.items:
+            self._bury(item, f"its result does not decode: {event.error}")
+
+    def _on_given_back(self, items: list[Item], outcome: Outcome, reason: str) -> None:
+        assert self.dealer is not None
+        match outcome:
+            case Outcome.UNDECODABLE:
+                self.undecodable += len(items)
+                for item in items:
+                    self._bury(item, reason)
+            case Outcome.FAILED:
+                self._logger.warning("a worker failed: %s", reason)
+                self.redelivered += len(items)
+                self.dealer.take_back_failed(items, reason)
+            case _:
+                self.dealer.take_back(items)
+
+    def _bury(self, item: Item, reason: str) -> None:
+        self.dead_lettered += 1
+        self._logger.error("item %d is given up after %d attempts: %s", item.id, item.attempt, reason)
+        if len(self.dead_letters) == self.dead_letters.capacity:
+            self.dead_letters.receive_nowait()
+        value = self._wiring.decode_outgoing(item.payload)
+        self.dead_letters.send_nowait(DeadLetter(value, reason, item.attempt))
+
+    # -- the end of the work ----------------------------------------------------------------------
+
+    def shut_down(self) -> None:
+        """Begin the orderly end: close `outgoing`, or do without one what that would do."""
+        self._shutting_down = True
+        if self.dealer is not None:
+            self.dealer.channel.close()
+        self.check_work_done()
+
+    def check_work_done(self) -> None:
+        """When everything has been dealt and settled, tell all clients that no more will come."""
+        if self.work_done or not self._is_work_done():
+            return
+        self.work_done = True
+        for session in tuple(self.sessions.values()):
+            session.close(self._last_words)
+        self._on_work_done()
+        self._check_ended()
+
+    def _is_work_done(self) -> bool:
+        if self.dealer is None:
+            return self._shutting_down
+        return self.dealer.finished and not any(s.outstanding for s in self.sessions.values())
+
+    @property
+    def _last_words(self) -> str:
+        return "" if self.dealer is None else self.dealer.last_words
+
+    def _check_ended(self) -> None:
+        """When no client will send any more results, end the incoming channel."""
+        if self.ended or not self.work_done:
+            return
+        if any(session.receiving for session in self.sessions.values()):
+            return
+        self.ended = True
+        if self.inbox is None or self.inbox.channel._finished:
+            self._on_drained()
+        else:
+            self.inbox.channel.close()
+
+    def _on_inbox_drained(self) -> None:
+        if self.ended:
+            self._on_drained()
+
+    def drop_rest(self, error: DistchanError) -> None:
+        """Give up what was not dealt, not settled or not received; end both channels."""
+        if self.dealer is not None:
+            held = self.held
+            self.dropped_items = self.dealer.discard() + self.dealer.channel._discard() + held
+            self.dealer.channel._fail(error)
+        if self.inbox is not None:
+            self.dropped_results += self.inbox.discard()
+            self.inbox.channel._fail(error)
+        self.dead_letters.close()

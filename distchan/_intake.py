@@ -1,0 +1,163 @@
+"""From a client's session to its channel: items that no task has received yet."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from distchan._client_session import ClientSession
+from distchan._holdings import Holder, Holdings
+from distchan._wire import MOST_SETTLED, Outcome
+from distchan.channel import Channel
+
+__all__ = ["Intake"]
+
+
+class _Run:
+    """Items that arrived together, the oldest at the end."""
+
+    __slots__ = ("next", "tickets", "values")
+
+    def __init__(self, first: int, values: list[Any], tickets: list[bytes]) -> None:
+        self.next = first  # the number of the oldest
+        self.values = values
+        self.tickets = tickets
+
+
+class Intake:
+    """The Inlet of a client's incoming channel.
+
+    It tells the session how many items the tasks here could do with, and in advance which ones they
+    may be handed. ``write`` writes what the session has to say at once; ``drained`` is called when
+    the channel is closed and drained.
+    """
+
+    relays = False  # an item is done when a task says so
+
+    def __init__(
+        self,
+        channel: Channel[Any],
+        holdings: Holdings,
+        write: Callable[[], None],
+        drained: Callable[[], None],
+    ) -> None:
+        self.channel = channel
+        self._holdings = holdings
+        self._write = write
+        self._on_drained = drained
+        self._runs: deque[_Run] = deque()
+        self._count = 0
+        self._session: ClientSession
+        self._settles = True
+        #: The largest number of items that a task has asked for at once.
+        self._largest_call = 1
+
+    # -- the channel's side -----------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def owing(self) -> bool:
+        return self._holdings.owing
+
+    @property
+    def budget(self) -> int:
+        if not self._settles:
+            return self._count
+        return min(self._session.announced - self._session.handed + 1, MOST_SETTLED)
+
+    def caller(self, limit: int = 1) -> Holder | None:
+        if limit > self._largest_call:
+            self._largest_call = min(limit, MOST_SETTLED)
+        return self._holdings.caller()
+
+    def lease(self) -> Holder:
+        return self._holdings.lease()
+
+    async def paid(self) -> None:
+        await self._holdings.paid()
+
+    def awaited(self) -> None:
+        self.update_window()
+
+    def pause(self, limit: int) -> None:
+        self.update_window()
+        self._announce(limit)
+        self._write()
+
+    def take(self, caller: "Holder | asyncio.Task[object] | None") -> Any:
+        run = self._runs[0]
+        value = run.values.pop()
+        ticket = run.tickets.pop()
+        number = run.next
+        run.next = number + 1
+        if not run.values:
+            self._runs.popleft()
+        self._count -= 1
+        session = self._session
+        session.hand_out(number)
+        holder = caller if type(caller) is Holder and not caller.over else self._find(caller)
+        if holder is not None:
+            holder.hold(number, ticket)
+        elif self._settles:  # a callback, which never comes back
+            session.settle(Outcome.DONE, (number,), ())
+        if self._count and session.handed > session.announced:
+            self.channel._break_streak()
+        return value
+
+    def _find(self, caller: "Holder | asyncio.Task[object] | None") -> Holder | None:
+        """Whoever holds an item of a caller that has ended, or is not known yet, or is no task."""
+        if isinstance(caller, asyncio.Task) and not caller.done():
+            return self._holdings.of_task(caller)
+        loop = asyncio._get_running_loop()
+        task = None if loop is None else asyncio.current_task(loop)
+        return None if task is None else self._holdings.of_task(task)
+
+    def drained(self) -> None:
+        self._on_drained()
+
+    # -- the session's side -----------------------------------------------------------------------
+
+    def attach(self, session: ClientSession) -> None:
+        """The handshake is done: items may come."""
+        self._session = session
+        self._settles = session.keeps
+        self.update_window()
+
+    def arrive(self, first: int, values: list[Any], tickets: list[bytes]) -> None:
+        """Items that have come, in order. The lists are the intake's from here on."""
+        values.reverse()
+        tickets.reverse()
+        self._runs.append(_Run(first, values, tickets))
+        self._count += len(values)
+        self.channel._serve()
+        self.update_window()
+        if self._announce(0):
+            self._write()  # before any task runs
+
+    def update_window(self) -> None:
+        """Tell the session how many unsettled items would be useful here."""
+        session = self._session
+        if session.adapts:
+            window = self.channel._demand + self._holdings.pace.surplus
+            if self._settles:
+                window += self._holdings.held
+            # One at least, for a task that is yet to come.
+            session.want(min(max(window, 1), session.most_wanted))
+        else:
+            session.want(session.most_wanted)
+
+    def _announce(self, limit: int) -> bool:
+        if not self._settles:
+            return False
+        batch = self._largest_call if self._largest_call > 1 else 0
+        ahead = max(limit, batch, self.channel._demand, self._holdings.pace.go)
+        return self._session.announce(self._session.handed + ahead)
+
+    def discard(self) -> int:
+        """Drop what no task has received; how many items that were."""
+        count = self._count
+        self._runs.clear()
+        self._count = 0
+        return count

@@ -1,0 +1,48 @@
+"""Holding one item for a block instead of for a task."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from distchan._holdings import Holder
+    from distchan.channel import Channel
+
+__all__ = ["Lease"]
+
+T = TypeVar("T")
+
+
+class Lease(Generic[T]):
+    """An async context manager that receives one item and holds it, see Channel.lease().
+
+    ``id`` and ``attempt`` identify the execution, as an idempotency key: the id is the item's own,
+    whatever happens to it, and no other item of its server has the same; the attempt is 1 at first
+    and grows with each attempt that failed. Both are None before the block is entered, and for an
+    item that did not come from a server.
+    """
+
+    def __init__(self, channel: "Channel[T]") -> None:
+        self._channel = channel
+        self._holder: Holder | None = None
+        self.id: int | None = None
+        self.attempt: int | None = None
+
+    async def __aenter__(self) -> T:
+        inlet = self._channel._inlet
+        holder = None if inlet is None else inlet.lease()
+        item = await self._channel._receive(holder)
+        if holder is not None and holder.items:
+            self.id, self.attempt = holder.ticket
+            holder.enter()
+            self._holder = holder
+        return item
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            await holder.leave(error)

@@ -1,0 +1,77 @@
+"""From a client's channel to its session: results."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from distchan._client_session import ClientSession
+from distchan._holdings import Holder, Holdings
+from distchan.channel import Channel
+from distchan.errors import DistchanError
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """The Outlet of a client's outgoing channel.
+
+    ``encode`` makes the payload of a result. ``finished`` is called when the channel is closed and
+    drained.
+    """
+
+    def __init__(
+        self,
+        channel: Channel[Any],
+        encode: Callable[[Any], bytes],
+        holdings: Holdings,
+        finished: Callable[[], None],
+        logger: logging.Logger,
+    ) -> None:
+        self.channel = channel
+        self.encode = encode
+        self.sender = holdings.sender
+        self._holdings = holdings
+        self._on_finished = finished
+        self._logger = logger
+        self.session: ClientSession | None = None
+        self.finished = False
+
+    @property
+    def live(self) -> bool:
+        return self.session is not None and not self._holdings.owing and self.session.credit > 0
+
+    def room(self) -> int:
+        return self.session.credit if self.session is not None and self.live else 0
+
+    def stage(self, sender: Holder, payload: bytes) -> bool:
+        return self._holdings.stage(sender, payload)
+
+    def put(self, payload: bytes) -> None:
+        assert self.session is not None, "put() is for a live outlet"
+        self.session.send_result(payload)
+
+    def relay(self, item: Any) -> None:
+        try:
+            payload = self.encode(item)
+        except DistchanError as error:
+            self._logger.warning("a result could not be relayed and is left out: %s", error)
+        else:
+            self.put(payload)
+
+    def finish(self) -> None:
+        self.finished = True
+        self._on_finished()
+
+    def credited(self) -> None:
+        """There may be credit."""
+        if self.live:
+            self.channel._serve()
+
+    @property
+    def last_words(self) -> str:
+        """The error with which the channel was closed, for the other end; empty if with none."""
+        return self.channel._last_words
+
+    def largest_waiting(self) -> int:
+        """The size of the largest payload that waits to be sent, in bytes."""
+        return max(map(len, self.channel._payloads()), default=0)

@@ -1,0 +1,402 @@
+"""The server's end of a session: judges the client, owns its items until they are settled.
+
+``outstanding`` has every item that was sent and not settled, by the number of its ITEM frame, in
+order. ``handed`` is the client's word for how far its tasks may have got: if it dies, the suspects
+are the unsettled items up to one past that. An item that has taken a worker down before is sent
+alone: the client gets nothing else until it is settled, so that blame is exact.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from distchan import _frames
+from distchan._frames import Items, Results
+from distchan._handshake import AUTO_PREFETCH, Hello, check_as_server
+from distchan._session import (
+    COUNT,
+    THREE_COUNTS,
+    TWO_COUNTS,
+    Credited,
+    Event,
+    Opened,
+    Session,
+    check_size,
+)
+from distchan._wire import Kind, Outcome
+from distchan.errors import DecodeError, HandshakeError, ProtocolError
+from distchan.transforms import Transform
+
+__all__ = [
+    "Arrived",
+    "GivenBack",
+    "Item",
+    "Left",
+    "Remembered",
+    "Resumed",
+    "ServerSession",
+    "Undecodable",
+]
+
+
+class Item(msgspec.Struct, gc=False):
+    """An item that the server owns, encoded."""
+
+    id: int
+    payload: bytes
+    attempt: int = 1
+    """Grows with each attempt that failed."""
+    alone: bool = False
+    """It is suspected of having taken a worker down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived(Event):
+    """Results have come, items have been settled, or both."""
+
+    values: list[Any]
+    size: int
+    """Bytes of the encoded results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable(Event):
+    """Results that do not decode, in their place between the others. They still count as such."""
+
+    error: DecodeError
+    count: int
+    size: int
+    items: list[Item]
+    """The items that they belong to, if any: they are the owner's again."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack(Event):
+    """Items that the client has not done: they are the owner's again."""
+
+    items: list[Item]
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left(Event):
+    """The client wants no more items. Those that no task was handed are the owner's again."""
+
+    items: list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """The connection belongs to an older session, which goes on."""
+
+    session: "ServerSession"
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """What a server remembers of a session that it has given up."""
+
+    received: int
+
+
+class ServerSession(Session):
+    """The server's end. ``find`` looks up the session that a HELLO wants to resume."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        signature: int,
+        transforms: Sequence[Transform],
+        decode: Callable[[bytes], object],
+        find: "Callable[[bytes], ServerSession | Remembered | None]",
+    ) -> None:
+        super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
+        self._find = find
+        self.outstanding: dict[int, Item] = {}
+        self._outstanding_bytes = 0
+        self._window = 0
+        self._window_bytes = 0
+        #: Holds an item that must be alone.
+        self._alone = False
+        #: The last items that have not even been collected by data_to_send().
+        self._unflushed = 0
+        self.left = False
+        self.handed = 0
+        self.settled = 0
+        #: Attempts of items that failed here.
+        self.blamed = 0
+
+        self.results = 0
+        self._result_bytes = 0
+        self._taken = 0
+        self._taken_bytes = 0
+        self._granted = hello.result_window
+        self._granted_bytes = hello.prefetch_bytes
+        self._confirmed = 0
+        self._confirmed_bytes = 0
+        self._credit_due = False
+
+    # -- items ------------------------------------------------------------------------------------
+
+    @property
+    def credit(self) -> int:
+        """How many items may be sent now."""
+        if (
+            not (self.opened and self.sending)
+            or self._alone
+            or self._outstanding_bytes >= self._window_bytes
+        ):
+            return 0
+        return max(0, self._window - len(self.outstanding))
+
+    def send(self, item: Item) -> bool:
+        """Send one item; needs credit. Returns whether there is credit for another."""
+        number = self.sent
+        self.sent = number + 1
+        self.outstanding[number] = item
+        self._outstanding_bytes += len(item.payload)
+        self._unflushed += 1
+        self._encoder.add_item(number, item.id, item.attempt, item.payload)
+        self.wake()
+        if item.alone:
+            self._alone = True
+            return False
+        return (
+            len(self.outstanding) < self._window and self._outstanding_bytes < self._window_bytes
+        )
+
+    def surrender(self) -> tuple[list[Item], list[Item]]:
+        """The client is given up: its unsettled items, suspects and others, are the caller's."""
+        suspects = [item for number, item in self.outstanding.items() if number <= self.handed]
+        others = [item for number, item in self.outstanding.items() if number > self.handed]
+        self._clear_outstanding()
+        return suspects, others
+
+    def surrender_unsent(self) -> list[Item]:
+        """The same where delivery is at most once: what has certainly not left the process."""
+        unsent = list(self.outstanding.values())[len(self.outstanding) - self._unflushed :]
+        self._clear_outstanding()
+        return unsent
+
+    def _clear_outstanding(self) -> None:
+        self.outstanding.clear()
+        self._outstanding_bytes = self._unflushed = 0
+        self._alone = False
+
+    def _pop(self, numbers: Sequence[int]) -> list[Item]:
+        """Strike items off the list of those outstanding: all of them, or none."""
+        popped: list[Item] = []
+        outstanding = self.outstanding
+        try:
+            for number in numbers:
+                popped.append(outstanding.pop(number))
+        except KeyError:
+            outstanding.update(zip(numbers, popped, strict=False))
+            raise ProtocolError(f"item {number} is settled, but is not outstanding") from None
+        for item in popped:
+            self._outstanding_bytes -= len(item.payload)
+        if popped:
+            self._alone = False
+        return popped
+
+    def _settle(self, numbers: Sequence[int]) -> list[Item]:
+        items = self._pop(numbers)
+        if numbers:  # whatever is settled has been handed out, or will never be
+            self.handed = max(self.handed, numbers[-1] + 1)
+        return items
+
+    # -- results ----------------------------------------------------------------------------------
+
+    def took(self, count: int, size: int) -> None:
+        """Results have been received by the user; grant as many new ones, sooner or later.
+
+        Later, because a CREDIT frame for each would double the traffic; at once when all is taken,
+        since the client may be waiting for just that.
+        """
+        self._taken += count
+        self._taken_bytes += size
+        due = self._taken + self._hello.result_window - self._granted
+        due_bytes = self._taken_bytes + self._hello.prefetch_bytes - self._granted_bytes
+        if (
+            self._taken == self.results
+            or due * 4 >= self._hello.result_window
+            or due_bytes * 4 >= self._hello.prefetch_bytes
+        ):
+            self._granted = self._taken + self._hello.result_window
+            self._granted_bytes = self._taken_bytes + self._hello.prefetch_bytes
+            self._credit_is_due()
+
+    def _credit_is_due(self) -> None:
+        if not self._credit_due and self.opened and not self.over:
+            self._credit_due = True
+            self.wake()
+
+    def _confirm_later(self, frames: int, size: int) -> None:
+        """Data frames have arrived for good; the client keeps them until it is told."""
+        self.received += frames
+        self._result_bytes += size
+        if (
+            (self.received - self._confirmed) * 4 >= self._hello.result_window
+            or (self._result_bytes - self._confirmed_bytes) * 4 >= self._hello.prefetch_bytes
+        ):
+            self._credit_is_due()
+
+    def _count_results(self, count: int, last: int, size: int) -> None:
+        """Results have come, ``last`` of them in the last frame, which may cross the limits."""
+        if count and not self.receiving:
+            raise ProtocolError("a result where none is expected any more")
+        if (
+            count > last and self.results + count - last > self._granted
+            or self._result_bytes + size > self._granted_bytes + self._hello.max_frame_size
+        ):
+            raise ProtocolError("more results than were granted")
+        self.results += count
+
+    # -- bytes ------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        return self._encoder.size + self._credit_due
+
+    def data_to_send(self) -> list[bytes | bytearray]:
+        self._unflushed = 0
+        if self._credit_due:
+            # Only now, so that a peer that reads nothing does not make frames pile up.
+            self._credit_due = False
+            self._confirmed, self._confirmed_bytes = self.received, self._result_bytes
+            if not self.over:
+                self._encoder.add(
+                    Kind.CREDIT,
+                    THREE_COUNTS.pack(self.received, self._granted, self._granted_bytes),
+                )
+        return super().data_to_send()
+
+    # -- the handshake ----------------------------------------------------------------------------
+
+    def _on_hello(self, peer: Hello) -> Event:
+        check_as_server(self._hello, peer, self._transforms)
+        found = self._find(peer.session) if peer.epoch else None
+        if isinstance(found, ServerSession):
+            found._resume(self, peer)
+            return Resumed(found)
+        self.id, self.epoch = peer.session, peer.epoch
+        received = None if found is None else found.received
+        self._answer(msgspec.structs.replace(self._hello, resumed=False, received=received))
+        self._set_directions(peer)
+        self._open(peer)
+        return Opened()
+
+    def _resume(self, newcomer: "ServerSession", peer: Hello) -> None:
+        """Go on with the connection of another session, which has just said who it is."""
+        if peer.epoch <= self.epoch:
+            raise HandshakeError("this session has a newer connection")
+        missing = self.sent if peer.received is None else peer.received
+        if missing > self.sent:
+            raise ProtocolError(f"{missing} items have arrived, but only {self.sent} were sent")
+        self.epoch = peer.epoch
+        self._encoder, self._decoder = newcomer._encoder, newcomer._decoder
+        self._answer(msgspec.structs.replace(self._hello, resumed=True, received=self.received))
+        self._open(peer)
+        for number, item in self.outstanding.items():
+            if number >= missing:
+                self._encoder.add_item(number, item.id, item.attempt, item.payload)
+        if not self.sending and not self.left:
+            self._encode_close()
+        self._credit_due = True
+        if self.finished:
+            self._encoder.add(Kind.BYE)
+        self._say_bye_if_due()
+
+    def _answer(self, hello: Hello) -> None:
+        self._encoder.add(Kind.HELLO, hello.pack())
+
+    def _open(self, peer: Hello) -> None:
+        super()._open(peer)
+        self._window_bytes = min(self._hello.prefetch_bytes, peer.prefetch_bytes)
+        self._window = 0  # until the client says that it wants something
+        self._decoder.expect_results(self._decode, self.received)
+
+    # -- the rules --------------------------------------------------------------------------------
+
+    def close(self, error: str = "") -> None:
+        super().close(error)
+        self._say_bye_if_due()
+
+    def _on_data(
+        self, frame: Items | Results | _frames.GivenBack | _frames.Undecodable
+    ) -> Event | None:
+        if isinstance(frame, Results):
+            self._count_results(len(frame.values), frame.last, frame.size)
+            self.settled += len(self._settle(frame.settled))
+            self._confirm_later(frame.frames, frame.size)
+            self._say_bye_if_due()
+            return Arrived(frame.values, frame.size)
+        if isinstance(frame, _frames.Undecodable):
+            self._count_results(frame.count, frame.count, frame.size)
+            items = self._settle(frame.settled)
+            self._confirm_later(1, frame.size)
+            self._say_bye_if_due()
+            return Undecodable(frame.error, frame.count, frame.size, items)
+        assert isinstance(frame, _frames.GivenBack)
+        try:
+            outcome = Outcome(frame.outcome)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+        items = self._settle(frame.items)
+        self._confirm_later(1, 0)
+        if outcome is Outcome.FAILED:
+            self.blamed += len(items)
+        self._say_bye_if_due()
+        return GivenBack(items, outcome, frame.reason.decode(errors="replace"))
+
+    def _on_own(self, kind: int, body: bytes) -> Event | None:
+        if kind == Kind.WINDOW:
+            return self._on_window(body)
+        if kind == Kind.LEAVE:
+            return self._on_leave(body)
+        return super()._on_own(kind, body)
+
+    def _on_window(self, body: bytes) -> Event | None:
+        check_size("WINDOW", body, TWO_COUNTS.size)
+        window, handed = TWO_COUNTS.unpack(body)
+        if self._hello.prefetch != AUTO_PREFETCH:
+            window = min(window, self._hello.prefetch)
+        self._window = window
+        self._have_been_handed(handed)
+        return Credited()
+
+    def _have_been_handed(self, handed: int) -> None:
+        if handed > self.sent:
+            raise ProtocolError(f"{handed} items have been handed out, but only {self.sent} sent")
+        if not self.keeps:  # that is all that an item needs
+            numbers = [number for number in self.outstanding if number < handed]
+            self.settled += len(self._pop(numbers))
+        self.handed = max(self.handed, handed)
+
+    def _on_leave(self, body: bytes) -> Event | None:
+        check_size("LEAVE", body, COUNT.size)
+        if self.left:
+            return None  # repeated, after a cut
+        (handed,) = COUNT.unpack(body)
+        self.left = True
+        self.sending = False
+        self._have_been_handed(handed)
+        items = self._pop([number for number in self.outstanding if number >= handed])
+        self._unflushed = 0
+        self._say_bye_if_due()
+        return Left(items)
+
+    def _on_close(self, body: bytes) -> Event | None:
+        event = super()._on_close(body)
+        self._say_bye_if_due()
+        return event
+
+    def _say_bye_if_due(self) -> None:
+        if not (self.sending or self.receiving or self.outstanding or self.over) and self.opened:
+            self._encoder.add(Kind.BYE)
+            self.wake()
+            self._credit_due = False
+            self.finished = True

@@ -1,0 +1,67 @@
+"""Why a server does not move on: one line for each standstill."""
+
+from collections.abc import Iterator
+
+from distchan._hub import Hub
+
+__all__ = ["Standstill"]
+
+
+class Standstill:
+    """Asked from time to time, it says what a server waits for if nothing has moved meanwhile.
+
+    Once for each standstill, except where nobody is connected who could end it: then each time.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._before: tuple[int, ...] = ()
+        self._told = False
+
+    def explain(self, clients: int) -> Iterator[str]:
+        figures = self._figures(clients)
+        moved, self._before = figures != self._before, figures
+        if moved:
+            self._told = False
+        cause = None if moved and clients else self._cause(clients)
+        if cause is None or (self._told and clients):
+            return
+        self._told = True
+        hub, dealer = self._hub, self._hub.dealer
+        yield (
+            f"waits {cause}; clients: {clients}, items that wait for one: "
+            f"{0 if dealer is None else dealer.waiting}, items dealt and not settled: {hub.held}, "
+            f"results not received here: {0 if hub.inbox is None else len(hub.inbox)}"
+        )
+
+    def _figures(self, clients: int) -> tuple[int, ...]:
+        hub = self._hub
+        return (
+            clients,
+            0 if hub.dealer is None else hub.dealer.dealt,
+            hub.settled,
+            hub.results,
+            0 if hub.inbox is None else hub.inbox.taken,
+        )
+
+    def _cause(self, clients: int) -> str | None:
+        hub = self._hub
+        dealer, inbox = hub.dealer, hub.inbox
+        if inbox is not None and len(inbox) and not inbox.channel._demand:
+            return "for somebody to receive the results"
+        if hub.ended:
+            return None
+        if dealer is not None:
+            if dealer.waiting or dealer.channel.statistics().waiting_senders:
+                if not hub.workers:
+                    return "for a client to deal to"
+                return "for clients to settle items, as all of them hold what they may hold"
+            if hub.held and not clients:
+                return "for clients that were cut off to come back"
+            if not dealer.channel.closed:
+                return None  # nothing is to be done
+            if hub.held:
+                return "for clients to settle the last items"
+        if hub.sessions and hub.work_done:
+            return "for clients to close their outgoing channels"
+        return None
