@@ -5,6 +5,7 @@ it; what they send comes back on the server's other channel. See the README for 
 """
 
 from distchan._backend import BACKEND
+from distchan._lease import Lease
 from distchan._run import run
 from distchan.channel import Channel, ChannelStatistics, select
 from distchan.client import Client
@@ -28,7 +29,6 @@ from distchan.errors import (
     TypeMismatch,
     WouldBlock,
 )
-from distchan._lease import Lease
 from distchan.server import ClientInfo, DeadLetter, Server, ServerStatistics
 from distchan.transforms import Transform
 

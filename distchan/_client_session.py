@@ -13,7 +13,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -34,7 +34,7 @@ from distchan._session import (
     words,
 )
 from distchan._wire import Kind, Outcome
-from distchan.errors import DecodeError, ProtocolError
+from distchan.errors import DecodeError, DistchanError, ProtocolError
 from distchan.transforms import Transform
 
 __all__ = ["Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
@@ -75,13 +75,9 @@ class Fenced(Event):
     """Results that may be lost: where delivery is at most once, those not confirmed."""
 
 
-class _Frame(msgspec.Struct, gc=False):
-    """A data frame that may have to be repeated."""
-
-    results: Sequence[bytes]
-    items: Sequence[int] = ()
-    """Empty: a RESULT frame with one result. Else a SETTLE frame."""
-    outcome: int = 0
+#: A data frame that may have to be repeated: outcome, items, entries. Without items it is a RESULT
+#: frame, with them a SETTLE frame.
+_Frame: TypeAlias = tuple[int, Sequence[int], Sequence[bytes]]
 
 
 class ClientSession(Session):
@@ -112,6 +108,8 @@ class ClientSession(Session):
         self.confirmed = 0
         self._results = self._result_bytes = 0
         self._result_limit = self._byte_limit = 0
+        #: There is no credit for results.
+        self.exhausted = True
 
         #: How many unsettled items the tasks here could do with.
         self.window = 0
@@ -130,14 +128,34 @@ class ClientSession(Session):
     @property
     def credit(self) -> int:
         """How many results may be sent now. One frame may exceed it."""
-        if (
-            self.over
+        return 0 if self.exhausted else max(1, self._result_limit - self._results)
+
+    def _count_results(self, count: int, size: int) -> None:
+        self._results += count
+        self._result_bytes += size
+        if self._results >= self._result_limit or self._result_bytes >= self._byte_limit:
+            self.exhausted = True
+
+    def _look_at_credit(self) -> None:
+        self.exhausted = (
+            self._results >= self._result_limit
+            or self._result_bytes >= self._byte_limit
+            or self.over
             or not self.sending
             or not (self.opened or self.keeps)
-            or self._result_bytes >= self._byte_limit
-        ):
-            return 0
-        return max(0, self._result_limit - self._results)
+        )
+
+    def close(self, error: str = "") -> None:
+        super().close(error)
+        self._look_at_credit()
+
+    def fail(self, error: DistchanError) -> None:
+        super().fail(error)
+        self._look_at_credit()
+
+    def cut(self) -> None:
+        super().cut()
+        self._look_at_credit()
 
     @property
     def unconfirmed(self) -> int:
@@ -146,30 +164,49 @@ class ClientSession(Session):
 
     def send_result(self, payload: bytes) -> None:
         """Send a result that belongs to no item; needs credit."""
-        self._add(_Frame((payload,)))
+        self._count_results(1, len(payload))
+        self._add((0, (), (payload,)))
 
-    def settle(self, outcome: int, items: Sequence[int], entries: Sequence[bytes]) -> None:
-        """Say what has become of items. Needs credit if there are results."""
+    def settle(self, items: Sequence[int], results: Sequence[bytes], size: int) -> None:
+        """Items are done. Needs credit if they have results, which have ``size`` bytes in all."""
+        self._settled += len(items)
+        if items[-1] >= self.announced:
+            self.announced = items[-1] + 1
+        # What _count_results() and _add() do, without the calls: this is done for every item.
+        if results:
+            self._results += len(results)
+            self._result_bytes += size
+            if self._results >= self._result_limit or self._result_bytes >= self._byte_limit:
+                self.exhausted = True
+        self._unconfirmed.append((0, items, results))
+        number = self.sent
+        self.sent = number + 1
+        if self.opened and not self.finished and self.error is None:
+            self._encoder.add_settle(number, 0, items, results)
+            if not self._awake:
+                self.wake()
+
+    def give_back(self, outcome: int, items: Sequence[int], reason: str) -> None:
+        """Items are not done."""
         self._settled += len(items)
         self.announced = max(self.announced, items[-1] + 1)
-        self._add(_Frame(entries, items, outcome))
+        self._add((outcome, items, (words(reason),)))
 
     def _add(self, frame: _Frame) -> None:
         self._unconfirmed.append(frame)
-        if not frame.outcome:
-            self._results += len(frame.results)
-            self._result_bytes += sum(map(len, frame.results))
         number = self.sent
         self.sent = number + 1
-        if self.opened and not self.over:
+        if self.opened and not self.finished and self.error is None:
             self._encode(number, frame)
-            self.wake()
+            if not self._awake:
+                self.wake()
 
     def _encode(self, number: int, frame: _Frame) -> None:
-        if frame.items:
-            self._encoder.add_settle(number, frame.outcome, frame.items, frame.results)
+        outcome, items, entries = frame
+        if items:
+            self._encoder.add_settle(number, outcome, items, entries)
         else:
-            self._encoder.add_result(number, frame.results[0])
+            self._encoder.add_result(number, entries[0])
 
     # -- items ------------------------------------------------------------------------------------
 
@@ -193,14 +230,12 @@ class ClientSession(Session):
         self._say_window()
         return True
 
-    def hand_out(self, number: int) -> None:
-        """A task gets an item."""
-        self.handed = number + 1
-        if not self.keeps:
-            news = self.handed - self.announced
-            if self.handed == self.received or news * 4 >= self._window_said:
-                self.announced = self.handed
-                self._say_window()
+    def confirm_handed(self) -> None:
+        """Where delivery is at most once: an item is settled when a task gets it."""
+        news = self.handed - self.announced
+        if self.handed == self.received or news * 4 >= self._window_said:
+            self.announced = self.handed
+            self._say_window()
 
     def _say_window(self) -> None:
         if not self._window_due and self.opened and not self.over:
@@ -264,6 +299,7 @@ class ClientSession(Session):
         self.most_wanted = min(limits, default=MOST_PREFETCH)
         self._result_limit = max(self._result_limit, peer.result_window)
         self._byte_limit = max(self._byte_limit, peer.prefetch_bytes)
+        self._look_at_credit()
         self._decoder.expect_items(self._decode, self.received)
         for number, frame in enumerate(repeated, start=self.sent - len(repeated)):
             self._encode(number, frame)
@@ -282,11 +318,11 @@ class ClientSession(Session):
         results = [
             frame
             for number, frame in enumerate(self._unconfirmed, start=first)
-            if number >= arrived and not frame.items
+            if number >= arrived and not frame[1]
         ]
         self._begin()
-        for frame in results:
-            self._add(frame)  # they fit: there is as much credit as there was
+        for _, _, (payload,) in results:
+            self.send_result(payload)  # they fit: there is as much credit as there was
         self._set_directions_anew(peer)
         return Fenced(lost), results
 
@@ -297,9 +333,7 @@ class ClientSession(Session):
 
     # -- the rules --------------------------------------------------------------------------------
 
-    def _on_data(
-        self, frame: Items | Results | GivenBack | _frames.Undecodable
-    ) -> Event | None:
+    def _on_data(self, frame: Items | Results | GivenBack | _frames.Undecodable) -> Event | None:
         count = len(frame.values) if isinstance(frame, Items) else 1
         if not self.receiving:
             raise ProtocolError("an item after CLOSE")
@@ -312,7 +346,7 @@ class ClientSession(Session):
         if isinstance(frame, Items):
             return Arrived(frame.first, frame.values, frame.tickets)
         assert isinstance(frame, _frames.Undecodable)
-        self.settle(Outcome.UNDECODABLE, (frame.number,), (words(str(frame.error)),))
+        self.give_back(Outcome.UNDECODABLE, (frame.number,), str(frame.error))
         return Undecodable(frame.error)
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
@@ -331,6 +365,7 @@ class ClientSession(Session):
         self._confirm(received)
         self._result_limit = max(self._result_limit, results)
         self._byte_limit = max(self._byte_limit, size)
+        self._look_at_credit()
         return Credited()
 
     def _confirm(self, received: int) -> None:

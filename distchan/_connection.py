@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from distchan._address import spell
-from distchan._liveness import acknowledges_nothing, keep_alive
 from distchan._client_session import ClientSession
+from distchan._liveness import acknowledges_nothing, keep_alive
 from distchan._session import Event, Session
 from distchan.errors import DistchanError, HandshakeError, ProtocolError
 
 __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 
-#: What is waiting to be written is written once per turn of the loop, or at so many bytes.
-_FLUSH_AT: Final = 64 * 1024
 #: How long a connection may take to close, in seconds.
 _LINGER: Final = 1.0
 #: How long a peer may pause in the middle of a frame. Long, because a worker that computes without
@@ -85,7 +83,7 @@ class Connection(asyncio.Protocol):
             self._set_deadline(self._handshake_timeout, self._too_late)
         self._check_heartbeat_later()
         self._owner._on_connected(self)
-        self.session.wake = self._wake
+        self.session.on_pending = self._wake
         self.session.start()
         self._wake()
 
@@ -118,7 +116,7 @@ class Connection(asyncio.Protocol):
     def adopt(self, session: Session) -> None:
         """Go on with an older session, which has taken over the state of this connection."""
         self.session = session
-        session.wake = self._wake
+        session.on_pending = self._wake
         self._wake()
 
     def eof_received(self) -> None:
@@ -169,9 +167,7 @@ class Connection(asyncio.Protocol):
 
     def _too_late(self) -> None:
         self.refuse(
-            HandshakeTimeout(
-                f"it did not introduce itself within {self._handshake_timeout:g} s"
-            )
+            HandshakeTimeout(f"it did not introduce itself within {self._handshake_timeout:g} s")
         )
 
     def _check_heartbeat(self) -> None:
@@ -259,12 +255,10 @@ class Connection(asyncio.Protocol):
     # -- writing ----------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        """Something is to be written: once per turn of the loop, or when it has become a lot."""
+        """Something is to be written: once per turn of the loop."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
-        elif self.session.pending >= _FLUSH_AT:
-            self.write()
 
     def _flush(self) -> None:
         self._flush_scheduled = False

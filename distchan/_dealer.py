@@ -65,12 +65,9 @@ class Dealer:
     def sender(self) -> None:
         """Items of all tasks are equal here."""
 
-    def stage(self, sender: object, payload: bytes) -> bool:
-        return False
-
     def put(self, payload: bytes) -> None:
-        self._next_id += 1
-        self._deal(Item(self._next_id, payload))
+        self._next_id = item_id = self._next_id + 1
+        self._deal(Item(item_id, payload))
 
     def relay(self, item: Any) -> None:
         try:
@@ -159,9 +156,6 @@ class Dealer:
     def _deal(self, item: Item) -> None:
         session = self._ring.select()
         assert session is not None, "somebody must have credit"
-        self._send(session, item)
-
-    def _send(self, session: ServerSession, item: Item) -> None:
         self.dealt += 1
         if not session.send(item):
             self._ring.mark(session, False)
@@ -182,4 +176,6 @@ class Dealer:
             if not self._suspects:
                 break
             if session.credit and not session.outstanding:
-                self._send(session, self._suspects.popleft())
+                self.dealt += 1
+                session.send(self._suspects.popleft())
+                self._ring.mark(session, False)

@@ -15,13 +15,13 @@ import asyncio
 import logging
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Final, Literal
 
 from distchan._client_session import ClientSession
 from distchan._pace import Pace, now
-from distchan._session import words
+from distchan._tasks import running_task
 from distchan._wire import RESULT_LENGTH_SIZE, Outcome
 from distchan.errors import FrameTooLarge
 
@@ -58,7 +58,7 @@ class Holder:
         self.results: list[bytes] = []
         #: Of the results, with their lengths, in bytes.
         self.size = 0
-        #: When it got the first of its items.
+        #: When it got the first of its items, if that is measured; else 0.
         self.since = 0.0
         #: The ticket of the last of them.
         self.raw_ticket = b""
@@ -73,13 +73,24 @@ class Holder:
         item_id, attempt = _TICKET.unpack(self.raw_ticket)
         return item_id, attempt
 
-    def hold(self, number: int, ticket: bytes) -> None:
-        """Take an item into its hands."""
+    def stage(self, payload: bytes | None) -> bool:
+        """Keep a result for the settlement; False if nothing is held any more."""
         if not self.items:
-            self.since = now()
-        self.items.append(number)
-        self.raw_ticket = ticket
-        self._holdings.held += 1
+            if self.fenced:
+                self._holdings.discarded += 1
+            return self.fenced
+        assert payload is not None, "everything in a bound channel is encoded"
+        size = self.size + len(payload) + RESULT_LENGTH_SIZE
+        limit = self._holdings.limit
+        if size > limit + RESULT_LENGTH_SIZE:
+            raise FrameTooLarge(
+                f"the results of one item have {size} bytes; they travel in one frame, of which "
+                f"max_frame_size allows {limit}. With results='stream' on the Client they travel "
+                "one by one"
+            )
+        self.size = size
+        self.results.append(payload)
+        return True
 
     def on_task_done(self, task: "asyncio.Task[object]") -> None:
         self.over = True
@@ -137,8 +148,10 @@ class Holdings:
         self.pace = Pace()
         #: Of what may be staged for one settlement, in bytes.
         self.limit = 0
-        self._owed: deque[tuple[list[int], list[bytes]]] = deque()
+        self._owed: deque[tuple[list[int], list[bytes], int]] = deque()
         self.owing = False
+        #: Called when somebody asks for an item although something is owed.
+        self.on_owing: Callable[[], None] = lambda: None
         self._paid = asyncio.Event()
         self._warned = False
         self.discarded = 0
@@ -156,16 +169,17 @@ class Holdings:
 
     def caller(self) -> Holder | None:
         """The holder of the task that is asking for an item; what it holds is done."""
-        loop = asyncio._get_running_loop()
-        task = None if loop is None else asyncio.current_task(loop)
+        task = running_task()
         if task is None:
             return None
         holder = self.tasks.get(task)
         if holder is None:
             return self.of_task(task)
         if holder.items:
-            self.settle(holder, Outcome.DONE)
+            self._done(holder)
         holder.fenced = False
+        if self.owing:
+            self.on_owing()
         return holder
 
     def of_task(self, task: "asyncio.Task[object]") -> Holder | None:
@@ -196,18 +210,18 @@ class Holdings:
             lease = lease.innermost_of(self)
             if lease is not None:
                 return lease
-        loop = asyncio._get_running_loop()
-        task = None if loop is None else asyncio.current_task(loop)
+        task = running_task()
         holder = None if task is None else self.tasks.get(task)
         if holder is not None and (holder.items or holder.fenced):
             return holder
         ancestor = _ancestor.get()
-        if not self._warned and ancestor is not None and ancestor._holdings is self:
-            if ancestor.task is not task:
-                self._warn()
+        if ancestor is not None and ancestor._holdings is self and ancestor.task is not task:
+            self._warn()
         return None
 
     def _warn(self) -> None:
+        if self._warned:
+            return
         self._warned = True
         self._logger.warning(
             "a result is sent to %s by a task that holds no item, but was started by one that did: "
@@ -215,24 +229,6 @@ class Holdings:
             "`async with channel.lease() as item:` makes what is sent inside belong to the item",
             self._address,
         )
-
-    def stage(self, holder: Holder, payload: bytes) -> bool:
-        """Keep a result for the settlement; False if the holder holds nothing any more."""
-        if holder.fenced:
-            self.discarded += 1
-            return True
-        if not holder.items:
-            return False
-        size = holder.size + len(payload) + RESULT_LENGTH_SIZE
-        if size > self.limit + RESULT_LENGTH_SIZE:
-            raise FrameTooLarge(
-                f"the results of one item have {size} bytes; they travel in one frame, of which "
-                f"max_frame_size allows {self.limit}. With results='stream' on the Client they "
-                "travel one by one"
-            )
-        holder.size = size
-        holder.results.append(payload)
-        return True
 
     # -- settling ---------------------------------------------------------------------------------
 
@@ -247,26 +243,36 @@ class Holdings:
 
     def settle(self, holder: Holder, outcome: Outcome, reason: str = "") -> None:
         """Say what has become of all that a holder holds."""
-        items, results = holder.items, holder.results
-        if not items:
+        if not holder.items:
             return
-        holder.items = []
+        if outcome is Outcome.DONE:
+            self._done(holder)
+            return
+        items = holder.items
+        holder.items, holder.results, holder.size, holder.since = [], [], 0, 0.0
         self.held -= len(items)
+        if self.session is not None and self.session.keeps:
+            self.session.give_back(outcome, items, reason)
+
+    def _done(self, holder: Holder) -> None:
+        items, results, size = holder.items, holder.results, holder.size
+        holder.items = []
+        count = len(items)
+        self.held -= count
+        if holder.since:
+            self.pace.measure(now() - holder.since, count)
+            holder.since = 0.0
         if results:
             holder.results, holder.size = [], 0
         session = self.session
         if session is None or not session.keeps:
-            self.pace.measure(now() - holder.since, len(items))
-        elif outcome is not Outcome.DONE:
-            session.settle(outcome, items, (words(reason),))
+            return
+        if results and (self.owing or session.exhausted):
+            self._owed.append((items, results, size))
+            self.owing = True
+            self._paid.clear()
         else:
-            self.pace.measure(now() - holder.since, len(items))
-            if results and (self.owing or session.credit <= 0):
-                self._owed.append((items, results))
-                self.owing = True
-                self._paid.clear()
-            else:
-                session.settle(outcome, items, results)
+            session.settle(items, results, size)
 
     def settle_all(self, outcome: Outcome, reason: str = "") -> None:
         """The same for all that anybody holds."""
@@ -280,8 +286,8 @@ class Holdings:
     def credited(self) -> None:
         """There may be credit for what is owed."""
         session = self.session
-        while self._owed and session is not None and session.credit > 0:
-            session.settle(Outcome.DONE, *self._owed.popleft())
+        while self._owed and session is not None and not session.exhausted:
+            session.settle(*self._owed.popleft())
         self._nothing_owed_if_so()
 
     def _nothing_owed_if_so(self) -> None:
@@ -303,8 +309,8 @@ class Holdings:
         self._nothing_owed_if_so()
         if fenced or void:
             self._logger.warning(
-                "the session with %s is lost: %d items in the hands of tasks here go to others, and "
-                "their results will be discarded; settlements that came too late: %d",
+                "the session with %s is lost: %d items in the hands of tasks here go to others, "
+                "and their results will be discarded; settlements that came too late: %d",
                 self._address,
                 fenced,
                 void,

@@ -7,7 +7,6 @@ items go to others; what is remembered is how many of its frames had arrived, so
 comes back knows which of its results to send again.
 """
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -159,9 +158,7 @@ class Hub:
         del self.sessions[session.id]
         self._settled_before += session.settled
         # A client that has not heard the goodbye may come and ask for it.
-        self._remembered[session.id] = (
-            session if session.finished else Remembered(session.received)
-        )
+        self._remembered[session.id] = session if session.finished else Remembered(session.received)
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
         if self.dealer is not None:
@@ -263,7 +260,9 @@ class Hub:
 
     def _bury(self, item: Item, reason: str) -> None:
         self.dead_lettered += 1
-        self._logger.error("item %d is given up after %d attempts: %s", item.id, item.attempt, reason)
+        self._logger.error(
+            "item %d is given up after %d attempts: %s", item.id, item.attempt, reason
+        )
         if len(self.dead_letters) == self.dead_letters.capacity:
             self.dead_letters.receive_nowait()
         value = self._wiring.decode_outgoing(item.payload)

@@ -36,20 +36,19 @@ class Inbox:
 
     relays = True
     owing = False
-    budget = 1 << 62
 
     def __init__(self, channel: Channel[Any], drained: Callable[[], None]) -> None:
         self.channel = channel
         self._on_drained = drained
         self._runs: deque[_Run] = deque()
-        self._count = 0
+        self.count = 0
         self.taken = 0
 
-    def __len__(self) -> int:
-        return self._count
-
-    def caller(self, limit: int = 1) -> None:
+    def caller(self) -> None:
         """Results are nobody's: they are done when they are received."""
+
+    def budget(self, limit: int) -> int:
+        return limit
 
     def lease(self) -> None:
         """See caller()."""
@@ -66,7 +65,7 @@ class Inbox:
     def take(self, caller: object) -> Any:
         run = self._runs[0]
         result = run.results.pop()
-        self._count -= 1
+        self.count -= 1
         self.taken += 1
         if run.results:
             run.session.took(1, 0)
@@ -84,13 +83,13 @@ class Inbox:
         """Results that have come, in order. The list is the inbox's from here on."""
         results.reverse()
         self._runs.append(_Run(session, results, size))
-        self._count += len(results)
+        self.count += len(results)
         self.channel._serve()
 
     def skip(self, session: ServerSession, count: int, size: int) -> None:
         """Results that do not decode: they are taken when those before them are."""
         self._runs.append(_Run(session, [], size, count))
-        if not self._count:
+        if not self.count:
             self._skip_unreadable()
 
     def _skip_unreadable(self) -> None:
@@ -100,7 +99,7 @@ class Inbox:
 
     def discard(self) -> int:
         """Drop what nobody has taken; how many results that were."""
-        count = self._count
+        count = self.count
         self._runs.clear()
-        self._count = 0
+        self.count = 0
         return count

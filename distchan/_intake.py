@@ -7,7 +7,9 @@ from typing import Any
 
 from distchan._client_session import ClientSession
 from distchan._holdings import Holder, Holdings
-from distchan._wire import MOST_SETTLED, Outcome
+from distchan._pace import now
+from distchan._tasks import running_task
+from distchan._wire import MOST_SETTLED
 from distchan.channel import Channel
 
 __all__ = ["Intake"]
@@ -46,7 +48,11 @@ class Intake:
         self._write = write
         self._on_drained = drained
         self._runs: deque[_Run] = deque()
-        self._count = 0
+        self.count = 0
+        self.caller = holdings.caller
+        self.lease = holdings.lease
+        self._pace = holdings.pace
+        holdings.on_owing = channel._break_streak
         self._session: ClientSession
         self._settles = True
         #: The largest number of items that a task has asked for at once.
@@ -54,26 +60,16 @@ class Intake:
 
     # -- the channel's side -----------------------------------------------------------------------
 
-    def __len__(self) -> int:
-        return self._count
-
     @property
     def owing(self) -> bool:
         return self._holdings.owing
 
-    @property
-    def budget(self) -> int:
-        if not self._settles:
-            return self._count
-        return min(self._session.announced - self._session.handed + 1, MOST_SETTLED)
-
-    def caller(self, limit: int = 1) -> Holder | None:
+    def budget(self, limit: int) -> int:
         if limit > self._largest_call:
             self._largest_call = min(limit, MOST_SETTLED)
-        return self._holdings.caller()
-
-    def lease(self) -> Holder:
-        return self._holdings.lease()
+        if not self._settles:
+            return limit
+        return min(self._session.announced - self._session.handed + 1, MOST_SETTLED)
 
     async def paid(self) -> None:
         await self._holdings.paid()
@@ -94,15 +90,21 @@ class Intake:
         run.next = number + 1
         if not run.values:
             self._runs.popleft()
-        self._count -= 1
-        session = self._session
-        session.hand_out(number)
+        self.count -= 1
         holder = caller if type(caller) is Holder and not caller.over else self._find(caller)
         if holder is not None:
-            holder.hold(number, ticket)
-        elif self._settles:  # a callback, which never comes back
-            session.settle(Outcome.DONE, (number,), ())
-        if self._count and session.handed > session.announced:
+            if not (holder.items or number & self._pace.sampling):
+                holder.since = now()
+            holder.items.append(number)
+            holder.raw_ticket = ticket
+            self._holdings.held += 1
+        session = self._session
+        session.handed = number + 1
+        if not self._settles:
+            session.confirm_handed()
+        elif holder is None:  # a callback, which never comes back
+            session.settle((number,), (), 0)
+        if number >= session.announced and self.count:
             self.channel._break_streak()
         return value
 
@@ -110,8 +112,7 @@ class Intake:
         """Whoever holds an item of a caller that has ended, or is not known yet, or is no task."""
         if isinstance(caller, asyncio.Task) and not caller.done():
             return self._holdings.of_task(caller)
-        loop = asyncio._get_running_loop()
-        task = None if loop is None else asyncio.current_task(loop)
+        task = running_task()
         return None if task is None else self._holdings.of_task(task)
 
     def drained(self) -> None:
@@ -130,11 +131,12 @@ class Intake:
         values.reverse()
         tickets.reverse()
         self._runs.append(_Run(first, values, tickets))
-        self._count += len(values)
+        self.count += len(values)
         self.channel._serve()
         self.update_window()
-        if self._announce(0):
-            self._write()  # before any task runs
+        # Those that have been woken take without a pause. Others will find their streak broken.
+        if self.channel._demand and self._announce(0):
+            self._write()
 
     def update_window(self) -> None:
         """Tell the session how many unsettled items would be useful here."""
@@ -157,7 +159,7 @@ class Intake:
 
     def discard(self) -> int:
         """Drop what no task has received; how many items that were."""
-        count = self._count
+        count = self.count
         self._runs.clear()
-        self._count = 0
+        self.count = 0
         return count

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from distchan._client_session import ClientSession
-from distchan._holdings import Holder, Holdings
+from distchan._holdings import Holdings
 from distchan.channel import Channel
 from distchan.errors import DistchanError
 
@@ -42,9 +42,6 @@ class Outbox:
 
     def room(self) -> int:
         return self.session.credit if self.session is not None and self.live else 0
-
-    def stage(self, sender: Holder, payload: bytes) -> bool:
-        return self._holdings.stage(sender, payload)
 
     def put(self, payload: bytes) -> None:
         assert self.session is not None, "put() is for a live outlet"

@@ -12,6 +12,8 @@ now = time.perf_counter
 _SURPLUS: Final = 0.004
 #: So much work may be done in one go, before the loop turns and what is done is on its way.
 _GO: Final = 0.001
+#: Of items that take less than that, in seconds, only some are measured: the clock costs.
+_TINY: Final = 0.0001
 _MOST_SURPLUS: Final = 1024
 _LONGEST_GO: Final = 128
 
@@ -22,6 +24,8 @@ class Pace:
     def __init__(self) -> None:
         self._mean = 1.0
         self._count = 0
+        #: Which items to measure: those whose number has none of these bits.
+        self.sampling = 0
 
     def measure(self, seconds: float, count: int) -> None:
         """A task took so long for so many items."""
@@ -30,8 +34,9 @@ class Pace:
         if each > self._mean or not self._count:
             self._mean = each
         else:
-            self._mean += (each - self._mean) * 0.125
-        self._count += count
+            self._mean += (each - self._mean) * 0.25
+        self._count += count * (self.sampling + 1)
+        self.sampling = 7 if self._mean < _TINY else 0
 
     @property
     def surplus(self) -> int:

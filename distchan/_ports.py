@@ -12,6 +12,16 @@ item. Who asks and who sends must be noted when the method is called, not when i
 from typing import Any, Protocol
 
 
+class Sender(Protocol):
+    """Somebody whose items do not go out on their own."""
+
+    def stage(self, payload: bytes | None) -> bool:
+        """Keep an item with what it holds; False if it holds nothing any more.
+
+        Raises FrameTooLarge if that is too much.
+        """
+
+
 class Outlet(Protocol):
     """Takes the items of a channel to the network."""
 
@@ -25,14 +35,8 @@ class Outlet(Protocol):
     def encode(self, item: Any) -> bytes:
         """The payload of an item. Raises EncodeError or FrameTooLarge; changes nothing."""
 
-    def sender(self) -> Any:
-        """Who is about to send, if that makes a difference, else None."""
-
-    def stage(self, sender: Any, payload: bytes) -> bool:
-        """Keep an item with what its sender holds; False if it holds nothing.
-
-        Raises FrameTooLarge if that is too much.
-        """
+    def sender(self) -> Sender | None:
+        """Who is about to send, if that makes a difference."""
 
     def relay(self, item: Any) -> None:
         """Deal out an item that came from another network; log it if it cannot be encoded.
@@ -50,22 +54,25 @@ class Outlet(Protocol):
 class Inlet(Protocol):
     """Holds the items that have come from the network until a receiver takes them."""
 
+    count: int
+    """How many items there are."""
+
     @property
     def relays(self) -> bool:
         """Whether the channel may have an outlet as well."""
 
     @property
     def owing(self) -> bool:
-        """Whether receivers must wait for paid() before they get anything."""
+        """Whether receivers must wait for paid() before they get anything.
 
-    @property
-    def budget(self) -> int:
-        """How many items may be taken before the next pause()."""
+        Whoever calls caller() meanwhile finds the channel's streak broken.
+        """
 
-    def __len__(self) -> int: ...
+    def budget(self, limit: int) -> int:
+        """How many items may be taken before the next pause(), for a task that asks for so many."""
 
-    def caller(self, limit: int = 1) -> Any:
-        """Who is about to ask for at most so many items. Settles what it has held so far."""
+    def caller(self) -> Any:
+        """Who is about to ask for an item. Settles what it has held so far."""
 
     def lease(self) -> Any:
         """A caller that is not the task; None if that makes no difference."""

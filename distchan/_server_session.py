@@ -160,13 +160,12 @@ class ServerSession(Session):
         self._outstanding_bytes += len(item.payload)
         self._unflushed += 1
         self._encoder.add_item(number, item.id, item.attempt, item.payload)
-        self.wake()
+        if not self._awake:
+            self.wake()
         if item.alone:
             self._alone = True
             return False
-        return (
-            len(self.outstanding) < self._window and self._outstanding_bytes < self._window_bytes
-        )
+        return len(self.outstanding) < self._window and self._outstanding_bytes < self._window_bytes
 
     def surrender(self) -> tuple[list[Item], list[Item]]:
         """The client is given up: its unsettled items, suspects and others, are the caller's."""
@@ -238,10 +237,9 @@ class ServerSession(Session):
         """Data frames have arrived for good; the client keeps them until it is told."""
         self.received += frames
         self._result_bytes += size
-        if (
-            (self.received - self._confirmed) * 4 >= self._hello.result_window
-            or (self._result_bytes - self._confirmed_bytes) * 4 >= self._hello.prefetch_bytes
-        ):
+        if (self.received - self._confirmed) * 4 >= self._hello.result_window or (
+            self._result_bytes - self._confirmed_bytes
+        ) * 4 >= self._hello.prefetch_bytes:
             self._credit_is_due()
 
     def _count_results(self, count: int, last: int, size: int) -> None:
@@ -250,8 +248,7 @@ class ServerSession(Session):
             raise ProtocolError("a result where none is expected any more")
         if (
             count > last and self.results + count - last > self._granted
-            or self._result_bytes + size > self._granted_bytes + self._hello.max_frame_size
-        ):
+        ) or self._result_bytes + size > self._granted_bytes + self._hello.max_frame_size:
             raise ProtocolError("more results than were granted")
         self.results += count
 

@@ -2,16 +2,16 @@
 
 A session outlives its connections. Bytes from the peer go into feed(); next_event() then says, one
 at a time, what they mean. What is to be sent is asked for by calls and by the rules here, and
-collected with data_to_send(); ``wake`` is called when there is something to collect. When the
+collected with data_to_send(); ``on_pending`` is called when there is something to collect. When the
 connection is cut(), the session waits for the next one, which begins with a handshake that says
 what has arrived on both ends; what has not is repeated. If the server has given the session up
 meanwhile, it begins anew, and nothing that belongs to the old one counts any longer.
 
-The states of a connection: the handshake (``opened`` is False, only HELLO and ERROR are legal), then
-data and credit flow both ways. The server ends its direction with CLOSE when no item will follow,
-the client its own when no result will. A client that wants no more items says LEAVE. When both
-directions have ended and every item is settled, the server says BYE, and that is the end of the
-session (``finished``): everything has been processed.
+The states of a connection: the handshake (``opened`` is False, only HELLO and ERROR are legal),
+then data and credit flow both ways. The server ends its direction with CLOSE when no item will
+follow, the client its own when no result will. A client that wants no more items says LEAVE. When
+both directions have ended and every item is settled, the server says BYE, and that is the end of
+the session (``finished``): everything has been processed.
 
 This module has what both ends share; _server_session.py and _client_session.py have the rest.
 """
@@ -110,8 +110,9 @@ class Session:
         self._signature = signature
         self._transforms = transforms
         self._decode = decode
-        #: Called whenever there is something to be written.
-        self.wake: Callable[[], None] = _nobody
+        #: Called when there is something to be written, once until data_to_send() is.
+        self.on_pending: Callable[[], None] = _nobody
+        self._awake = False
         #: Which session it is, and how many connections it has had before the present one.
         self.id = b""
         self.epoch = 0
@@ -148,7 +149,14 @@ class Session:
     def cut(self) -> None:
         """The connection is gone; another one may take its place."""
         self._begin_connection()
-        self.wake = _nobody
+        self.on_pending = _nobody
+        self._awake = False
+
+    def wake(self) -> None:
+        """There is something to be written."""
+        if not self._awake:
+            self._awake = True
+            self.on_pending()
 
     def close(self, error: str = "") -> None:
         """Say that the own direction has ended. Idempotent."""
@@ -175,6 +183,7 @@ class Session:
 
     def data_to_send(self) -> list[bytes | bytearray]:
         """Everything that is to be written, in order."""
+        self._awake = False
         return self._encoder.take()
 
     def feed(self, data: bytes) -> None:

@@ -31,7 +31,7 @@ class Standstill:
         yield (
             f"waits {cause}; clients: {clients}, items that wait for one: "
             f"{0 if dealer is None else dealer.waiting}, items dealt and not settled: {hub.held}, "
-            f"results not received here: {0 if hub.inbox is None else len(hub.inbox)}"
+            f"results not received here: {0 if hub.inbox is None else hub.inbox.count}"
         )
 
     def _figures(self, clients: int) -> tuple[int, ...]:
@@ -47,7 +47,7 @@ class Standstill:
     def _cause(self, clients: int) -> str | None:
         hub = self._hub
         dealer, inbox = hub.dealer, hub.inbox
-        if inbox is not None and len(inbox) and not inbox.channel._demand:
+        if inbox is not None and inbox.count and not inbox.channel._demand:
             return "for somebody to receive the results"
         if hub.ended:
             return None

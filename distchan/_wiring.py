@@ -16,7 +16,14 @@ from distchan.codecs import Codec
 from distchan.errors import ChannelInUse
 from distchan.transforms import Transform
 
-__all__ = ["ANY_PREFETCH_BYTES", "Options", "Wiring", "check_choice", "check_count", "check_seconds"]
+__all__ = [
+    "ANY_PREFETCH_BYTES",
+    "Options",
+    "Wiring",
+    "check_choice",
+    "check_count",
+    "check_seconds",
+]
 
 S = TypeVar("S", bound=Session)
 

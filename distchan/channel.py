@@ -26,6 +26,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
 
 from distchan._lease import Lease
 from distchan._ports import Inlet, Outlet
+from distchan._tasks import running_task
 from distchan._typecheck import runtime_types, type_name
 from distchan.errors import ChannelClosed, ChannelInUse, DistchanError, EndOfChannel, WouldBlock
 
@@ -226,7 +227,7 @@ class Channel(Generic[T]):
             await self._breathe()
         self._streak += 1
         entry = self._admit(item)
-        if not (sender is not None and self._stage(sender, entry)) and not self._try_send(entry):
+        if (sender is None or not sender.stage(entry[1])) and not self._try_send(entry):
             await self._wait_send(entry)
         self._sent += 1
 
@@ -238,7 +239,7 @@ class Channel(Generic[T]):
         self._check_loop()
         sender = None if self._outlet is None else self._outlet.sender()
         entry = self._admit(item)
-        if not (sender is not None and self._stage(sender, entry)) and not self._try_send(entry):
+        if (sender is None or not sender.stage(entry[1])) and not self._try_send(entry):
             raise WouldBlock("no receiver waits and the buffer is full")
         self._sent += 1
 
@@ -259,9 +260,7 @@ class Channel(Generic[T]):
                 await self._breathe()
             self._streak += 1
             entry = self._admit(item)
-            if not (sender is not None and self._stage(sender, entry)) and not self._try_send(
-                entry
-            ):
+            if (sender is None or not sender.stage(entry[1])) and not self._try_send(entry):
                 await self._wait_send(entry)
             self._sent += 1
 
@@ -286,11 +285,6 @@ class Channel(Generic[T]):
         error = ChannelClosed("send on a closed channel", self)
         error.__cause__ = self._end
         return error
-
-    def _stage(self, sender: Any, entry: _Entry) -> bool:
-        """Keep an entry with what its sender holds, instead of sending it on its own."""
-        outlet, payload = self._outlet, entry[1]
-        return outlet is not None and payload is not None and outlet.stage(sender, payload)
 
     def _try_send(self, entry: _Entry) -> bool:
         if self._senders or self._granted:
@@ -399,16 +393,13 @@ class Channel(Generic[T]):
         return self._receive(self._caller())
 
     async def _receive(self, caller: Any, iterating: bool = False) -> T:
-        inlet = self._inlet
-        if (
-            self._streak >= _STREAK_LIMIT
-            or asyncio._get_running_loop() is not self._loop
-            or (inlet is not None and inlet.owing)
-        ):
+        if self._streak >= _STREAK_LIMIT or asyncio._get_running_loop() is not self._loop:
             await self._prepare_receive(1)
         self._streak += 1
+        inlet = self._inlet
         try:
-            if self._available() > 0:
+            # The first half, the usual case, only saves a call.
+            if (inlet is not None and inlet.count > self._woken) or self._available() > 0:
                 return self._take(caller)
             return await self._wait_receive(caller)
         except EndOfChannel:
@@ -439,11 +430,11 @@ class Channel(Generic[T]):
         """
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
-        return self._receive_many(limit, self._caller(limit))
+        return self._receive_many(limit, self._caller())
 
     async def _receive_many(self, limit: int, caller: Any) -> list[T]:
         inlet = self._inlet
-        if inlet is not None and inlet.budget < min(limit, len(inlet)):
+        if inlet is not None and inlet.budget(limit) < min(limit, inlet.count):
             self._streak = _STREAK_LIMIT  # for a pause, which raises the budget
         await self._prepare_receive(limit)
         self._streak += 1
@@ -453,7 +444,7 @@ class Channel(Generic[T]):
             first = await self._wait_receive(caller)
         more = min(limit - 1, self._available())
         if self._inlet is not None:
-            more = min(more, self._inlet.budget)
+            more = min(more, self._inlet.budget(more))
         return [first, *(self._take(caller) for _ in range(more))]
 
     def lease(self) -> Lease[T]:
@@ -472,16 +463,16 @@ class Channel(Generic[T]):
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, T]:
-        return self._receive(self._caller(), iterating=True)
+        inlet = self._inlet
+        return self._receive(self._caller() if inlet is None else inlet.caller(), True)
 
-    def _caller(self, limit: int = 1) -> Any:
+    def _caller(self) -> Any:
         """Who is asking for items: to be noted at the call, see _ports.py."""
         inlet = self._inlet
         if inlet is not None:
-            return inlet.caller(limit)
+            return inlet.caller()
         # A Client may become the inlet while the caller waits.
-        loop = asyncio._get_running_loop()
-        return None if loop is None else asyncio.current_task(loop)
+        return running_task()
 
     async def _prepare_receive(self, limit: int) -> None:
         """What must be done now and then before something is received."""
@@ -495,26 +486,23 @@ class Channel(Generic[T]):
     def _available(self) -> int:
         """Items that are there and not reserved for a woken receiver."""
         inlet = self._inlet
-        return len(self._buffer) - self._woken + (0 if inlet is None else len(inlet))
+        return len(self._buffer) - self._woken + (0 if inlet is None else inlet.count)
 
     def _take(self, caller: Any) -> T:
         """Take an item that is available, or reserved for the caller."""
-        item, _ = self._pop(caller)
+        inlet = self._inlet
+        if inlet is None or not inlet.count or (self._buffer and not self._inlet_turn):
+            self._inlet_turn = True
+            item = self._buffer.popleft()[0]
+        else:
+            self._inlet_turn = False
+            item = inlet.take(caller)
         self._received += 1
         if self._senders:
             self._grant()
         if self._closed:
             self._finish_if_drained()
         return cast(T, item)
-
-    def _pop(self, caller: Any) -> _Entry:
-        """The oldest entry; buffer and inlet take turns, so that none of them starves."""
-        inlet = self._inlet
-        if inlet is None or not inlet or (self._buffer and not self._inlet_turn):
-            self._inlet_turn = True
-            return self._buffer.popleft()
-        self._inlet_turn = False
-        return inlet.take(caller), None
 
     def _receivable_now(self) -> bool:
         """Whether _take_now() would find an item. Raises the end of the channel."""
@@ -540,10 +528,9 @@ class Channel(Generic[T]):
         waiter.sent = True
         # Behind what is reserved for woken receivers, and the oldest of that for the caller.
         self._buffer.append(entry)
-        item, _ = self._pop(caller)
-        self._received += 1
+        item = self._take(caller)
         self._grant()  # the place that it had been granted
-        return cast(T, item)
+        return item
 
     async def _wait_receive(self, caller: Any) -> T:
         if self._closed and self._drained():
@@ -633,7 +620,8 @@ class Channel(Generic[T]):
         self._finish_if_drained()
 
     def _drained(self) -> bool:
-        return not self._buffer and not self._inlet
+        inlet = self._inlet
+        return not self._buffer and (inlet is None or not inlet.count)
 
     def _finish_if_drained(self) -> None:
         if self._finished or not self._drained():
@@ -696,7 +684,8 @@ class Channel(Generic[T]):
         """Drop what is buffered; how many items that were."""
         count = self._available()
         while self._available() > 0:
-            self._pop(None)
+            self._take(None)
+            self._received -= 1
         return count
 
     async def _hand_over_reserved(self) -> None:
@@ -712,17 +701,23 @@ class Channel(Generic[T]):
         while self._available() > 0:
             outlet = self._outlet
             if outlet is not None and outlet.live and self._is_outlets_turn():
-                entry = self._pop(None)
-                if entry[1] is None:  # it came from the inlet
-                    self._before_outlet = len(self._receivers)
-                    outlet.relay(entry[0])
-                else:
-                    self._put(outlet, entry)
+                self._serve_outlet(outlet)
             elif not self._wake_receiver() and not (outlet is not None and outlet.live):
                 break
         self._grant()
         if self._closed:
             self._finish_if_drained()
+
+    def _serve_outlet(self, outlet: Outlet) -> None:
+        """Pass the oldest entry to the network; buffer and inlet take turns as in _take()."""
+        inlet = self._inlet
+        if inlet is None or not inlet.count or (self._buffer and not self._inlet_turn):
+            self._inlet_turn = True
+            self._put(outlet, self._buffer.popleft())
+        else:
+            self._inlet_turn = False
+            self._before_outlet = len(self._receivers)
+            outlet.relay(inlet.take(None))
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -826,9 +821,7 @@ async def _select(
         for channel in channels:
             if channel in sends:
                 sender, entry = senders[channel], sends[channel]
-                if (sender is not None and channel._stage(sender, entry)) or channel._try_send(
-                    entry
-                ):
+                if (sender is not None and sender.stage(entry[1])) or channel._try_send(entry):
                     channel._sent += 1
                     return channel, entry[0]
             elif channel._available() > 0:
