@@ -107,6 +107,11 @@ class Holder:
         self._outer = _lease.get()
         _lease.set(self)
 
+    def abandon(self) -> None:
+        """A lease that got no item."""
+        self.over = True
+        self._holdings.leases.discard(self)
+
     async def leave(self, error: BaseException | None) -> None:
         """The block of a lease has ended, in whatever task."""
         self.over = True
@@ -152,6 +157,8 @@ class Holdings:
         self.owing = False
         #: Called when somebody asks for an item although something is owed.
         self.on_owing: Callable[[], None] = lambda: None
+        #: Called whenever something has been settled, if anybody wants to know.
+        self.on_settled: Callable[[], None] | None = None
         self._paid = asyncio.Event()
         self._warned = False
         self.discarded = 0
@@ -253,6 +260,8 @@ class Holdings:
         self.held -= len(items)
         if self.session is not None and self.session.keeps:
             self.session.give_back(outcome, items, reason)
+            if self.on_settled is not None:
+                self.on_settled()
 
     def _done(self, holder: Holder) -> None:
         items, results, size = holder.items, holder.results, holder.size
@@ -273,6 +282,8 @@ class Holdings:
             self._paid.clear()
         else:
             session.settle(items, results, size)
+            if self.on_settled is not None:
+                self.on_settled()
 
     def settle_all(self, outcome: Outcome, reason: str = "") -> None:
         """The same for all that anybody holds."""

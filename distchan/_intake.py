@@ -53,7 +53,7 @@ class Intake:
         self.lease = holdings.lease
         self._pace = holdings.pace
         holdings.on_owing = channel._break_streak
-        self._session: ClientSession
+        self._session: ClientSession | None = None
         self._settles = True
         #: The largest number of items that a task has asked for at once.
         self._largest_call = 1
@@ -67,9 +67,10 @@ class Intake:
     def budget(self, limit: int) -> int:
         if limit > self._largest_call:
             self._largest_call = min(limit, MOST_SETTLED)
-        if not self._settles:
+        session = self._session
+        if session is None or not self._settles:
             return limit
-        return min(self._session.announced - self._session.handed + 1, MOST_SETTLED)
+        return min(session.announced - session.handed + 1, MOST_SETTLED)
 
     async def paid(self) -> None:
         await self._holdings.paid()
@@ -99,6 +100,7 @@ class Intake:
             holder.raw_ticket = ticket
             self._holdings.held += 1
         session = self._session
+        assert session is not None
         session.handed = number + 1
         if not self._settles:
             session.confirm_handed()
@@ -141,6 +143,8 @@ class Intake:
     def update_window(self) -> None:
         """Tell the session how many unsettled items would be useful here."""
         session = self._session
+        if session is None:
+            return
         if session.adapts:
             window = self.channel._demand + self._holdings.pace.surplus
             if self._settles:
@@ -151,11 +155,12 @@ class Intake:
             session.want(session.most_wanted)
 
     def _announce(self, limit: int) -> bool:
-        if not self._settles:
+        session = self._session
+        if session is None or not self._settles:
             return False
         batch = self._largest_call if self._largest_call > 1 else 0
         ahead = max(limit, batch, self.channel._demand, self._holdings.pace.go)
-        return self._session.announce(self._session.handed + ahead)
+        return session.announce(session.handed + ahead)
 
     def discard(self) -> int:
         """Drop what no task has received; how many items that were."""

@@ -30,11 +30,15 @@ class Lease(Generic[T]):
     async def __aenter__(self) -> T:
         inlet = self._channel._inlet
         holder = None if inlet is None else inlet.lease()
-        item = await self._channel._receive(holder)
-        if holder is not None and holder.items:
-            self.id, self.attempt = holder.ticket
-            holder.enter()
-            self._holder = holder
+        try:
+            item = await self._channel._receive(holder)
+            if holder is not None and holder.items:
+                self.id, self.attempt = holder.ticket
+                holder.enter()
+                self._holder = holder
+        finally:
+            if holder is not None and self._holder is None:
+                holder.abandon()
         return item
 
     async def __aexit__(

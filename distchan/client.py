@@ -270,7 +270,10 @@ class Client:
         outbox = self._outbox
         if outbox is None:
             self._session.close()
-        elif outbox.finished and not self._holdings.staged:
+        elif outbox.finished and self._holdings.staged:
+            self._holdings.on_settled = self._close_if_finished
+        elif outbox.finished:
+            self._holdings.on_settled = None
             self._session.close(outbox.last_words)
 
     def _finish(self) -> None:
