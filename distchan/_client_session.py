@@ -155,6 +155,7 @@ class ClientSession(Session):
 
     def cut(self) -> None:
         super().cut()
+        self._window_due = False  # the next handshake says it
         self._look_at_credit()
 
     @property

@@ -97,7 +97,8 @@ class Holder:
         if task.cancelled():
             self._holdings.settle(self, Outcome.RETURNED, "its task was cancelled")
         else:
-            self._holdings.conclude(self, task.exception())
+            # Not task.exception(), after which the loop would not report it to the user any more.
+            self._holdings.conclude(self, task._exception)  # type: ignore[attr-defined]
         self._holdings.forget(task)
 
     # -- leases -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ alone: the client gets nothing else until it is settled, so that blame is exact.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -39,6 +39,10 @@ __all__ = [
     "ServerSession",
     "Undecodable",
 ]
+
+
+#: The largest window that a client may choose for itself, in items.
+_MOST_AUTO: Final = 65_536
 
 
 class Item(msgspec.Struct, gc=False):
@@ -359,9 +363,8 @@ class ServerSession(Session):
     def _on_window(self, body: bytes) -> Event | None:
         check_size("WINDOW", body, TWO_COUNTS.size)
         window, handed = TWO_COUNTS.unpack(body)
-        if self._hello.prefetch != AUTO_PREFETCH:
-            window = min(window, self._hello.prefetch)
-        self._window = window
+        most = self._hello.prefetch
+        self._window = min(window, _MOST_AUTO if most == AUTO_PREFETCH else most)
         self._have_been_handed(handed)
         return Credited()
 

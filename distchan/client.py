@@ -223,6 +223,7 @@ class Client:
         """Ask for no more items, and say that no more results will come."""
         self._leaving = True
         await self._return_items()
+        self._holdings.settle_all(Outcome.DONE)  # what has been handed out in these last turns
         if self._intake is not None:
             self._intake.channel.close()
         if self._outbox is not None:
@@ -404,13 +405,14 @@ class Client:
         self._lost_results += lost
         dropped = 0 if self._intake is None else self._intake.discard()
         self._logger.warning(
-            "a new session with %s: the old one is lost; items dropped that go to others: %d, "
-            "results that may be lost: %d",
+            "a new session with %s: the old one is lost; items dropped that no task had received: "
+            "%d, results that may be lost: %d",
             self._address,
             dropped,
             lost,
         )
-        self._holdings.fence()
+        if self._session.keeps:
+            self._holdings.fence()
 
     def _on_over(self, connection: Connection, reason: Exception | None) -> None:
         if connection is self._connection:

@@ -428,6 +428,9 @@ class Server:
             return
         session = connection.session
         assert isinstance(session, ServerSession)
+        same = self._hub.sessions.get(session.id)
+        if same is not None:  # begun anew, by a client that has never heard of it
+            self._drop_connection(same)
         self._hub.join(session)
         self._strangers.remove(connection)
         self._clients[session] = connection
@@ -438,18 +441,22 @@ class Server:
 
     def _on_resumed(self, connection: Connection, session: ServerSession) -> None:
         self._strangers.discard(connection)
-        earlier = self._clients.pop(session, None)
-        if earlier is not None:
-            earlier.displace()
-        timer = self._cut_off.pop(session, None)
-        if timer is not None:
-            timer.cancel()
+        self._drop_connection(session)
         self._clients[session] = connection
         connection.adopt(session)
         self._logger.info(
             "client %s is back; %d connected", connection.peer_address, self.num_clients
         )
         self._tell_ready_waiters()
+
+    def _drop_connection(self, session: ServerSession) -> None:
+        """Another connection takes the place of the one that a session has, or waits for."""
+        earlier = self._clients.pop(session, None)
+        if earlier is not None:
+            earlier.displace()
+        timer = self._cut_off.pop(session, None)
+        if timer is not None:
+            timer.cancel()
 
     def _on_over(self, connection: Connection, reason: Exception | None) -> None:
         session = connection.session
