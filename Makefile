@@ -12,7 +12,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench dist clean FORCE
+.PHONY: help demo test chaos check format bench dist clean FORCE
 
 help:  ## Print this text
 	@echo "Targets (variables: PYTHON=$(PYTHON), VENV=$(VENV)):"
@@ -35,6 +35,9 @@ test: $(VENV)/installed  ## Run the test suite, on the compiled backend and on t
 			"see why with: DISTCHAN_REQUIRE_EXTENSIONS=1 $(BIN)/pip install -v -e ." >&2; \
 		rm -f $(VENV)/installed; exit 1; \
 	fi
+
+chaos: $(VENV)/installed  ## Kill, stop and cut off workers in three long runs; count what is lost
+	@$(BIN)/python -m tests.chaos --items 100000 --workers 4 --faults 50 --interval 0.25 kill stop proxy
 
 check: test lint  ## test, then formatting, lint and static types
 

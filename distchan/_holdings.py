@@ -15,7 +15,7 @@ import asyncio
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Final, Literal
 
@@ -98,7 +98,7 @@ class Holder:
             self._holdings.settle(self, Outcome.RETURNED, "its task was cancelled")
         else:
             # Not task.exception(), after which the loop would not report it to the user any more.
-            self._holdings.conclude(self, task._exception)  # type: ignore[attr-defined]
+            self._holdings.conclude(self, task._exception)
         self._holdings.forget(task)
 
     # -- leases -----------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class Holdings:
         self.pace = Pace()
         #: Of what may be staged for one settlement, in bytes.
         self.limit = 0
-        self._owed: deque[tuple[list[int], list[bytes], int]] = deque()
+        self._owed: deque[tuple[list[int], Sequence[bytes], int]] = deque()
         self.owing = False
         #: Called when somebody asks for an item although something is owed.
         self.on_owing: Callable[[], None] = lambda: None
@@ -265,14 +265,16 @@ class Holdings:
                 self.on_settled()
 
     def _done(self, holder: Holder) -> None:
-        items, results, size = holder.items, holder.results, holder.size
+        items, size = holder.items, holder.size
+        results: Sequence[bytes] = ()  # never an empty list that the holder goes on using
         holder.items = []
         count = len(items)
         self.held -= count
         if holder.since:
             self.pace.measure(now() - holder.since, count)
             holder.since = 0.0
-        if results:
+        if holder.results:
+            results = holder.results
             holder.results, holder.size = [], 0
         session = self.session
         if session is None or not session.keeps:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from distchan._dealer import Dealer
+from distchan._handshake import Hello
 from distchan._inbox import Inbox
 from distchan._server_session import (
     Arrived,
@@ -124,13 +125,16 @@ class Hub:
 
     # -- sessions come and go ---------------------------------------------------------------------
 
-    def _find(self, session_id: bytes) -> ServerSession | Remembered | None:
-        return self.sessions.get(session_id) or self._remembered.get(session_id)
+    def _find(self, hello: Hello) -> ServerSession | Remembered | None:
+        found: ServerSession | Remembered | None = None
+        if hello.epoch:
+            found = self.sessions.get(hello.session) or self._remembered.get(hello.session)
+        if self.ended and not isinstance(found, ServerSession):
+            raise HandshakeError("this server's work is finished")
+        return found
 
     def join(self, session: ServerSession) -> None:
-        """A session has begun. Raises HandshakeError if it is too late for that."""
-        if self.ended:
-            raise HandshakeError("this server's work is finished")
+        """A session has begun."""
         same = self.sessions.get(session.id)
         if same is not None:  # its client has never heard of it
             self.give_up(same, "its client has begun anew")

@@ -106,7 +106,11 @@ class Remembered(msgspec.Struct, frozen=True):
 
 
 class ServerSession(Session):
-    """The server's end. ``find`` looks up the session that a HELLO wants to resume."""
+    """The server's end.
+
+    ``find`` looks up the session that a HELLO wants to resume, or what is remembered of it; it
+    raises HandshakeError for one that comes too late.
+    """
 
     def __init__(
         self,
@@ -115,7 +119,7 @@ class ServerSession(Session):
         signature: int,
         transforms: Sequence[Transform],
         decode: Callable[[bytes], object],
-        find: "Callable[[bytes], ServerSession | Remembered | None]",
+        find: "Callable[[Hello], ServerSession | Remembered | None]",
     ) -> None:
         super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
         self._find = find
@@ -279,7 +283,7 @@ class ServerSession(Session):
 
     def _on_hello(self, peer: Hello) -> Event:
         check_as_server(self._hello, peer, self._transforms)
-        found = self._find(peer.session) if peer.epoch else None
+        found = self._find(peer)
         if isinstance(found, ServerSession):
             found._resume(self, peer)
             return Resumed(found)

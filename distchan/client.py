@@ -167,7 +167,7 @@ class Client:
         self._session = self._wiring.session(ClientSession)
         self._wiring.bind(self._outbox, self._intake)
         try:
-            await self._connect()
+            await self._connect(self._connect_timeout)
         except BaseException:
             self._wiring.unbind()
             self._started = False
@@ -208,14 +208,16 @@ class Client:
         try:
             self._holdings.settle_all(Outcome.DONE)
             await self._leave()
-            if self._connection is None and not self._has_something_to_say():
-                self._finish()
+            if self._reconnecting is not None and not self._has_something_to_say():
+                self._reconnecting.cancel()
+                self._start_reconnecting()  # more hastily
             async with asyncio.timeout(self._options.drain_timeout if timeout is None else timeout):
                 await self.done()
         except TimeoutError:
-            raise ConnectionLost(
-                f"the server at {self._address} did not confirm the last results in time"
-            ) from None
+            if self._has_something_to_say():
+                raise ConnectionLost(
+                    f"the server at {self._address} did not confirm the last results in time"
+                ) from None
         finally:
             await self._abort(None)
 
@@ -300,12 +302,12 @@ class Client:
 
     # -- connecting -------------------------------------------------------------------------------
 
-    async def _connect(self) -> None:
+    async def _connect(self, connect_timeout: float) -> None:
         connection = await connect(
             self._target,
             self._make_connection,
             name=self._address,
-            connect_timeout=self._connect_timeout,
+            connect_timeout=connect_timeout,
             handshake_timeout=self._options.handshake_timeout,
         )
         self._logger.info("connected to %s", self._address)
@@ -348,12 +350,19 @@ class Client:
             connection.refuse(error)
             raise error
 
-    async def _reconnect(self) -> None:
+    def _start_reconnecting(self) -> None:
+        # A client that leaves, and only wants to say so, does not wait for a server to come back.
+        hasty = self._leaving and not self._has_something_to_say()
+        self._reconnecting = asyncio.get_running_loop().create_task(
+            self._reconnect(0 if hasty else self._connect_timeout)
+        )
+
+    async def _reconnect(self, connect_timeout: float) -> None:
         try:
             loop = asyncio.get_running_loop()
-            if loop.time() - self._connected_at < _SHORT_LIVED:
+            if connect_timeout and loop.time() - self._connected_at < _SHORT_LIVED:
                 await asyncio.sleep(random.uniform(0.5, 1) * _SHORT_LIVED / 4)
-            await self._connect()
+            await self._connect(connect_timeout)
         except Exception as error:
             self._give_up(error)
         finally:
@@ -361,6 +370,9 @@ class Client:
                 self._reconnecting = None
 
     def _give_up(self, reason: Exception | None) -> None:
+        if self._leaving and not self._has_something_to_say():
+            self._finish()
+            return
         why = reason or "the server closed the connection"
         error = ConnectionLost(f"the connection to {self._address} is lost: {why}")
         error.__cause__ = reason
@@ -431,12 +443,10 @@ class Client:
         self._logger.warning(
             "the connection to %s was cut (%s)", self._address, reason or "the server closed it"
         )
-        if self._leaving and not self._has_something_to_say():
-            self._finish()
-        elif isinstance(reason, DistchanError) or isinstance(self._target, socket.socket):
+        if isinstance(reason, DistchanError) or isinstance(self._target, socket.socket):
             self._give_up(reason)
         else:
-            self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
+            self._start_reconnecting()
 
     def _write(self) -> None:
         if self._connection is not None:

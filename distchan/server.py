@@ -24,7 +24,6 @@ from distchan.errors import (
     AlreadyStarted,
     ChannelClosed,
     ConnectionLost,
-    HandshakeError,
 )
 from distchan.transforms import Transform
 
@@ -408,8 +407,6 @@ class Server:
         self._nobody.clear()
         if self._closed:
             connection.abort()  # a cut, after which it may find the server restarted
-        elif self._hub.ended:
-            connection.refuse(HandshakeError("this server's work is finished"))
 
     def _on_event(self, connection: Connection, event: Event) -> None:
         match event:

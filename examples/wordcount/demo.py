@@ -63,7 +63,7 @@ async def main(address: str, workers: int, limit: int) -> None:
     if answers != len(lines) or totals != Counter(word for line in lines for word in line.split()):
         sys.exit(
             f"demo: totals differ from the single-process count: {answers:,} answers to "
-            f"{len(lines):,} lines, {server.statistics().lost:,} lines lost with a worker"
+            f"{len(lines):,} lines, {server.statistics().dead_lettered:,} lines given up"
         )
     print("totals match the single-process count")
 
