@@ -121,13 +121,17 @@ class Dealer:
             self._deal_waiting()
 
     def take_back(self, items: Iterable[Item]) -> None:
-        """Items that nobody has worked on, and nobody is blamed for: to the front of the line."""
-        self._returned.extendleft(reversed(list(items)))
+        """Items that nobody is blamed for: to the front of the line."""
+        for item in reversed(list(items)):
+            (self._suspects if item.alone else self._returned).appendleft(item)
         self._deal_waiting()
 
     def take_back_failed(self, items: Iterable[Item], reason: str) -> None:
-        """Items that failed, which counts as an attempt."""
-        self.take_back(self._survivors(items, reason))
+        """Items that failed, which counts as an attempt. Their worker has lived to tell."""
+        survivors = self._survivors(items, reason)
+        for item in survivors:
+            item.alone = False
+        self.take_back(survivors)
 
     def take_back_suspects(self, items: Iterable[Item], reason: str) -> None:
         """Items that may have taken their worker down: counts, and from now on they go alone."""

@@ -1,4 +1,4 @@
-"""What both twins of the framing share: the type of a run, the checks and the words of refusals.
+"""What both twins of the framing share: what they return, the checks and the words of refusals.
 
 The twins differ in how they look at bytes. Everything that a caller could tell them apart by
 stands here, once.
@@ -46,7 +46,7 @@ class Results(msgspec.Struct, frozen=True):
     """The numbers of the items that the SETTLE frames settle, in order."""
     frames: int
     last: int
-    """How many results are in the last of them."""
+    """How many results are in the last of them that has any."""
 
 
 class GivenBack(msgspec.Struct, frozen=True):

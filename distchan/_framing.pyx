@@ -379,6 +379,7 @@ cdef class Decoder:
         else:
             run = Results(self._values, self._size, self._settled, self._count, self._last)
             self._settled = []
+            self._last = 0
         self._values = []
         self._size = 0
         self._count = 0
@@ -504,7 +505,8 @@ cdef class Decoder:
         self._values.extend(entries)
         self._settled.extend(items)
         self._size += size
-        self._last = len(entries)
+        if entries:
+            self._last = len(entries)
         self._count += 1
         return 0
 

@@ -309,6 +309,7 @@ class Decoder:
         else:
             run = Results(self._values, self._size, self._settled, self._count, self._last)
             self._settled = []
+            self._last = 0
         self._values = []
         self._size = 0
         self._count = 0
@@ -416,7 +417,8 @@ class Decoder:
         self._values += entries
         self._settled += items
         self._size += size
-        self._last = len(entries)
+        if entries:
+            self._last = len(entries)
         self._count += 1
 
     def _refill(self, needed: int) -> bool:

@@ -252,11 +252,15 @@ class ServerSession(Session):
 
     def _count_results(self, count: int, last: int, size: int) -> None:
         """Results have come, ``last`` of them in the last frame, which may cross the limits."""
-        if count and not self.receiving:
+        if not count:
+            return
+        if not self.receiving:
             raise ProtocolError("a result where none is expected any more")
         if (
-            count > last and self.results + count - last > self._granted
-        ) or self._result_bytes + size > self._granted_bytes + self._hello.max_frame_size:
+            self.results + count - last >= self._granted
+            or self._result_bytes >= self._granted_bytes
+            or self._result_bytes + size > self._granted_bytes + self._hello.max_frame_size
+        ):
             raise ProtocolError("more results than were granted")
         self.results += count
 

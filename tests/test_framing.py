@@ -546,6 +546,16 @@ def test_a_server_gets_control_frames_and_runs_in_order(framing: ModuleType) -> 
     assert decoder.read() is None
 
 
+def test_the_last_frame_that_counts_for_credit_is_the_last_with_results(
+    framing: ModuleType,
+) -> None:
+    decoder = results_decoder(framing)
+    decoder.feed(result(0, b"a") + settle(1, [0], [b"b", b"c"]) + settle(2, [1], []))
+    assert decoder.read() == Results([b"a", b"b", b"c"], 3, [0, 1], frames=3, last=2)
+    decoder.feed(settle(3, [2], []))
+    assert decoder.read() == Results([], 0, [2], frames=1, last=0)
+
+
 def test_what_gives_items_back_comes_by_itself(framing: ModuleType) -> None:
     decoder = results_decoder(framing)
     decoder.feed(
