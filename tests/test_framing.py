@@ -168,7 +168,7 @@ def join(things: list[Any], thing: Any) -> None:
             last.size + thing.size,
             last.settled + thing.settled,
             last.frames + thing.frames,
-            thing.last,
+            thing.last if thing.values else last.last,
         )
     else:
         things.append(comparable(thing))
