@@ -56,7 +56,7 @@ class Holder:
         #: The numbers of the items that it holds.
         self.items: list[int] = []
         self.results: list[bytes] = []
-        #: Of the results, with their lengths, in bytes.
+        #: Of the results, in bytes.
         self.size = 0
         #: When it got the first of its items, if that is measured; else 0.
         self.since = 0.0
@@ -80,11 +80,13 @@ class Holder:
                 self._holdings.discarded += 1
             return self.fenced
         assert payload is not None, "everything in a bound channel is encoded"
-        size = self.size + len(payload) + RESULT_LENGTH_SIZE
+        size = self.size + len(payload)
         limit = self._holdings.limit
-        if size > limit + RESULT_LENGTH_SIZE:
+        # With the lengths that stand before all results but one.
+        needed = size + RESULT_LENGTH_SIZE * len(self.results)
+        if needed > limit:
             raise FrameTooLarge(
-                f"the results of one item have {size} bytes; they travel in one frame, of which "
+                f"the results of one item need {needed} bytes; they travel in one frame, of which "
                 f"max_frame_size allows {limit}. With results='stream' on the Client they travel "
                 "one by one"
             )
