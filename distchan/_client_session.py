@@ -341,7 +341,7 @@ class ClientSession(Session):
         self.received += count
         if self._left:
             return None  # what was under way belongs to others now
-        done = self._settled if self.keeps else self.handed
+        done = self._settled if self.keeps else self._settled + self.handed
         if self.received - done > self._most_window:
             raise ProtocolError("more items than were wanted")
         if isinstance(frame, Items):

@@ -22,7 +22,7 @@ from typing import Final, Literal
 from distchan._client_session import ClientSession
 from distchan._pace import Pace, now
 from distchan._tasks import running_task
-from distchan._wire import RESULT_LENGTH_SIZE, Outcome
+from distchan._wire import MOST_SETTLED, RESULT_LENGTH_SIZE, Outcome
 from distchan.errors import FrameTooLarge
 
 __all__ = ["Holder", "Holdings"]
@@ -262,7 +262,8 @@ class Holdings:
         holder.items, holder.results, holder.size, holder.since = [], [], 0, 0.0
         self.held -= len(items)
         if self.session is not None and self.session.keeps:
-            self.session.give_back(outcome, items, reason)
+            for start in range(0, len(items), MOST_SETTLED):
+                self.session.give_back(outcome, items[start : start + MOST_SETTLED], reason)
             if self.on_settled is not None:
                 self.on_settled()
 
@@ -281,6 +282,10 @@ class Holdings:
         session = self.session
         if session is None or not session.keeps:
             return
+        if count > MOST_SETTLED:  # by many calls at once; a batch is not larger than that
+            for start in range(MOST_SETTLED, count, MOST_SETTLED):
+                session.settle(items[start : start + MOST_SETTLED], (), 0)
+            items = items[:MOST_SETTLED]
         if results and (self.owing or session.exhausted):
             self._owed.append((items, results, size))
             self.owing = True
@@ -291,9 +296,15 @@ class Holdings:
                 self.on_settled()
 
     def settle_all(self, outcome: Outcome, reason: str = "") -> None:
-        """The same for all that anybody holds."""
-        for holder in self:
-            self.settle(holder, outcome, reason)
+        """The same for all that anybody holds.
+
+        A task that has ended decides for itself, even if its callback has not been called yet.
+        """
+        for holder in tuple(self):
+            if holder.task is not None and holder.task.done():
+                holder.on_task_done(holder.task)
+            else:
+                self.settle(holder, outcome, reason)
 
     async def paid(self) -> None:
         """Wait until nothing is owed."""

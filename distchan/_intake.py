@@ -70,7 +70,9 @@ class Intake:
         session = self._session
         if session is None or not self._settles:
             return limit
-        return min(session.announced - session.handed + 1, MOST_SETTLED)
+        # One more than has been announced; and no more than can be settled as one, together with
+        # the first of a batch, which is taken before.
+        return min(session.announced - session.handed + 1, MOST_SETTLED - 1)
 
     async def paid(self) -> None:
         await self._holdings.paid()

@@ -604,7 +604,13 @@ class Channel(Generic[T]):
         self._close(error, None)
 
     def _fail(self, error: DistchanError) -> None:
-        """Close on account of the network: senders and receivers both get the error."""
+        """Close on account of the network: senders and receivers both get the error.
+
+        So do receivers of a channel that was closed in good order, if the rest has been dropped.
+        """
+        if self._closed and not self._finished:
+            self._end = error
+            self._finish_if_drained()
         self._close(error, error)
 
     def _close(self, end: BaseException | None, failure: DistchanError | None) -> None:

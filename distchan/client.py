@@ -37,6 +37,9 @@ __all__ = ["Client"]
 _SHORT_LIVED: Final = 1.0
 
 
+_CLOSED: Final = "the client was closed"
+
+
 class Client:
     """Connects to a server, receives items from it on ``incoming``, sends results on ``outgoing``.
 
@@ -225,7 +228,8 @@ class Client:
         """Ask for no more items, and say that no more results will come."""
         self._leaving = True
         await self._return_items()
-        self._holdings.settle_all(Outcome.DONE)  # what has been handed out in these last turns
+        # What tasks were handed only in these last turns cannot be done.
+        self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
         if self._intake is not None:
             self._intake.channel.close()
         if self._outbox is not None:
@@ -253,8 +257,9 @@ class Client:
             holder = None if task is None else self._holdings.tasks.get(task)
             if holder is not None:
                 self._holdings.conclude(holder, error)
-            self._holdings.settle_all(Outcome.RETURNED, "the client was closed")
+            self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
             await self._return_items()
+            self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
         finally:
             connection, self._connection = self._connection, None
             if connection is not None:
