@@ -1,4 +1,4 @@
-"""Credit, end to end: no account may run away from the other end's, however long a session lasts."""
+"""Credit, end to end: no account runs away from the other end's, however long a session lasts."""
 
 import asyncio
 
