@@ -93,7 +93,6 @@ class ClientSession(Session):
     ) -> None:
         super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
         self.id = secrets.token_bytes(16)
-        self._connected_before = False
         self._left = False
         #: Whether the window is to follow the work, and the largest one that both ends allow.
         self.adapts = True
@@ -272,11 +271,14 @@ class ClientSession(Session):
     # -- the handshake ----------------------------------------------------------------------------
 
     def start(self) -> None:
-        hello = self._hello
-        if self._connected_before:
-            self.epoch += 1
-            hello = msgspec.structs.replace(hello, received=self.received)
-        hello = msgspec.structs.replace(hello, session=self.id, epoch=self.epoch)
+        self.epoch += 1
+        hello = msgspec.structs.replace(
+            self._hello,
+            session=self.id,
+            epoch=self.epoch,
+            begun=self.begun,
+            received=None if self.begun is None else self.received,
+        )
         self._encoder.add(Kind.HELLO, hello.pack())
 
     def _on_hello(self, peer: Hello) -> Event:
@@ -288,12 +290,13 @@ class ClientSession(Session):
             self._confirm(peer.received)
             event = Resumed()
             repeated = list(self._unconfirmed)
-        elif self._connected_before:
+        elif self.begun is not None:
             event, repeated = self._begin_anew(peer)
+            self.begun = self.epoch
         else:
             event, repeated = Opened(), []
             self._set_directions(peer)
-        self._connected_before = True
+            self.begun = self.epoch
         self._open(peer)
         limits = [p for p in (self._hello.prefetch, peer.prefetch) if p != AUTO_PREFETCH]
         self.adapts = peer.prefetch == AUTO_PREFETCH

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -65,6 +66,8 @@ class Connection(asyncio.Protocol):
         #: The connection has ended, and what broke it, if anything did.
         self.over = False
         self.reason: Exception | None = None
+        #: The peer has closed its end in good order, so that all its words have been heard.
+        self.heard_all = False
         #: Done when the handshake is.
         self.opened = self._loop.create_future()
         #: When the last bytes came, in the loop's time.
@@ -121,6 +124,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The peer has closed: from here on, nothing that is written arrives."""
+        self.heard_all = True
         self._closing = True
         self._set_deadline(_LINGER, self.abort)
         self._end()
@@ -135,6 +139,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is None:
             return  # it has been abandoned before
+        if error is not None and not self._closing:
+            self._hear_last_words(self._transport)
         self._closing = True
         self._transport = None
         self._set_deadline(None)
@@ -145,6 +151,20 @@ class Connection(asyncio.Protocol):
             self._end()
         finally:
             self._owner._on_lost(self)
+
+    def _hear_last_words(self, transport: asyncio.Transport) -> None:
+        """Read what had arrived when a write failed because the peer has died.
+
+        The loop does not. It says how far the peer had got with its items.
+        """
+        if os.name != "posix":
+            return
+        try:
+            descriptor = transport.get_extra_info("socket").fileno()
+            while data := os.read(descriptor, 65536):
+                self.data_received(data)
+        except OSError:
+            pass
 
     def _end(self) -> None:
         if self.over:

@@ -1,15 +1,16 @@
 """From a server's channel to its sessions: encodes items and deals them round robin.
 
-The line has three parts, dealt in this order: suspects, each of which needs a session that holds
-nothing else; items that came back; and what is in the channel. As long as a suspect waits, nobody
-who holds something is dealt anything, so that somebody soon holds nothing.
+The line has two parts, dealt in this order: items that came back, and what is in the channel.
+Beside it wait the suspects, each of which needs a session that holds nothing else. So that there is
+one soon, one session is dealt nothing as long as a suspect waits; another one if that does not get
+on with what it holds.
 """
 
 import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from distchan._backend import Ring
 from distchan._server_session import Item, ServerSession
@@ -17,6 +18,9 @@ from distchan.channel import Channel
 from distchan.errors import DistchanError
 
 __all__ = ["Dealer"]
+
+#: How often others may get on with their work while the session that is to become free does not.
+_PATIENCE: Final = 64
 
 
 class Dealer:
@@ -51,13 +55,19 @@ class Dealer:
         self._ring: Ring[ServerSession] = Ring()
         self._suspects: deque[Item] = deque()
         self._returned: deque[Item] = deque()
+        #: The session that is to become free for a suspect, what it had settled when it was last
+        #: looked at, and how often others have got on since.
+        self._spared: ServerSession | None = None
+        self._spared_settled = 0
+        self._others = 0
+        self._figures = (0, 0)
         self._channel_finished = False
 
     # -- the channel's side -----------------------------------------------------------------------
 
     @property
     def live(self) -> bool:
-        return self._ring.any_ready and not self._returned and not self._suspects
+        return self._ring.any_ready and not self._returned
 
     def room(self) -> int:
         return sum(session.credit for session in self._ring) if self.live else 0
@@ -113,12 +123,20 @@ class Dealer:
         """A session wants no more items."""
         if session in self._ring:
             self._ring.leave(session)
+        if session is self._spared:
+            self._spared = None
+            self._deal_suspects(None)
 
     def credited(self, session: ServerSession) -> None:
         """The credit of a session may have changed."""
         if session in self._ring:
-            self._ring.mark(session, session.credit > 0)
+            if self._suspects or self._spared is not None:
+                self._deal_suspects(session)
+            self._mark(session)
             self._deal_waiting()
+
+    def _mark(self, session: ServerSession) -> None:
+        self._ring.mark(session, session is not self._spared and session.credit > 0)
 
     def take_back(self, items: Iterable[Item]) -> None:
         """Items that nobody is blamed for: to the front of the line."""
@@ -133,12 +151,31 @@ class Dealer:
             item.alone = False
         self.take_back(survivors)
 
-    def take_back_suspects(self, items: Iterable[Item], reason: str) -> None:
+    def take_back_suspects(self, items: list[Item], reason: str) -> None:
         """Items that may have taken their worker down: counts, and from now on they go alone."""
-        for item in self._survivors(items, reason):
+        if len(items) > 1:
+            # At most one of them is to blame, so that none is given up now.
+            for item in items:
+                item.attempt = min(item.attempt + 1, self._max_attempts)
+        else:
+            items = self._survivors(items, reason)
+        for item in items:
             item.alone = True
             self._suspects.append(item)
-        self._deal_waiting()
+        self._deal_suspects(None)
+
+    def help_suspects(self) -> None:
+        """To be called now and then: if nothing moves and a suspect waits, it gets company.
+
+        All those who are there hold something, perhaps for ever. If that is the death of one of
+        them, more than one item is to blame again.
+        """
+        figures = (self.dealt, sum(session.settled for session in self._ring))
+        stuck, self._figures = figures == self._figures, figures
+        if stuck and self._suspects:
+            session = self._least_busy()
+            if session is not None:
+                self._send_alone(session)
 
     def discard(self) -> int:
         """Give up what came back; how many items that were."""
@@ -166,20 +203,49 @@ class Dealer:
 
     def _deal_waiting(self) -> None:
         came_back = self.coming_back > 0
-        if self._suspects:
-            self._deal_suspects()
-        while self._returned and not self._suspects and self._ring.any_ready:
+        while self._returned and self._ring.any_ready:
             self._deal(self._returned.popleft())
         if self.live:
             self.channel._serve()
         if came_back and self.finished:
             self._on_finished()
 
-    def _deal_suspects(self) -> None:
+    def _deal_suspects(self, active: ServerSession | None) -> None:
+        """Give suspects to those who are free; see to it that somebody will be.
+
+        active: the session that has just got on with its work, if any.
+        """
         for session in self._ring:
-            if not self._suspects:
-                break
-            if session.credit and not session.outstanding:
-                self.dealt += 1
-                session.send(self._suspects.popleft())
-                self._ring.mark(session, False)
+            if self._suspects and session.credit and not session.outstanding:
+                self._send_alone(session)
+        spared = self._spared
+        if not self._suspects:
+            self._spare(None)
+        elif spared is None or not spared.wants_items:
+            self._spare(self._least_busy())
+        elif spared.settled != self._spared_settled:
+            self._spared_settled, self._others = spared.settled, 0
+        else:
+            self._others += 1
+            if self._others > _PATIENCE and active is not None:
+                self._spare(active)
+
+    def _least_busy(self) -> ServerSession | None:
+        return min(
+            (session for session in self._ring if session.wants_items),
+            key=lambda session: len(session.outstanding),
+            default=None,
+        )
+
+    def _spare(self, session: ServerSession | None) -> None:
+        spared, self._spared = self._spared, session
+        for changed in (spared, session):
+            if changed is not None and changed in self._ring:
+                self._mark(changed)
+        if session is not None:
+            self._spared_settled, self._others = session.settled, 0
+
+    def _send_alone(self, session: ServerSession) -> None:
+        self.dealt += 1
+        session.send(self._suspects.popleft())
+        self._ring.mark(session, False)

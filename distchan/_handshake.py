@@ -54,8 +54,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     session: bytes = b""
     """The client's random id of the session that this connection begins or resumes."""
     epoch: int = 0
-    """How many connections the session has had before: 0 begins it. A higher epoch replaces a
-    connection that the server still believes in."""
+    """Grows with each of the client's attempts to connect. A higher epoch replaces a connection
+    that the server still believes in."""
+    begun: int | None = None
+    """The epoch of the connection that began the session which the client means; None: it knows of
+    none."""
     received: int | None = None
     """How many data frames of the session's other end have arrived. None: it has begun just now,
     or, from a server that does not resume it, nothing is known of it any longer."""
@@ -73,7 +76,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ProtocolError(f"the HELLO frame does not decode: {error}") from error
         limits = (hello.max_frame_size, hello.prefetch_bytes, hello.result_window)
-        counts = (hello.prefetch, hello.epoch, hello.received or 0)
+        counts = (hello.prefetch, hello.epoch, hello.begun or 0, hello.received or 0)
         if min(limits) < 1 or min(counts) < 0 or len(hello.session) > _LONGEST_ID:
             raise ProtocolError("the HELLO frame has figures that make no sense")
         return hello

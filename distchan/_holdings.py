@@ -73,12 +73,15 @@ class Holder:
         item_id, attempt = _TICKET.unpack(self.raw_ticket)
         return item_id, attempt
 
-    def stage(self, payload: bytes | None) -> bool:
-        """Keep a result for the settlement; False if nothing is held any more."""
-        if not self.items:
-            if self.fenced:
+    def stage(self, payload: bytes | None, items: list[int]) -> bool:
+        """Keep a result for the settlement of items; False if they are done already.
+
+        If they are not done but have been given back, it is dropped: others will work on them.
+        """
+        if items is not self.items or not items:
+            if not items:
                 self._holdings.discarded += 1
-            return self.fenced
+            return not items
         assert payload is not None, "everything in a bound channel is encoded"
         size = self.size + len(payload)
         limit = self._holdings.limit
@@ -94,6 +97,13 @@ class Holder:
         self.results.append(payload)
         return True
 
+    def give_up(self) -> list[int]:
+        """Hold nothing any more, without having done it. Returns what that was."""
+        items = self.items.copy()
+        self.items.clear()  # says so to those who still send for it
+        self.items, self.results, self.size, self.since = [], [], 0, 0.0
+        return items
+
     def on_task_done(self, task: "asyncio.Task[object]") -> None:
         self.over = True
         if task.cancelled():
@@ -102,12 +112,13 @@ class Holder:
             # Not task.exception(), after which the loop would not report it to the user any more.
             self._holdings.conclude(self, task._exception)
         self._holdings.forget(task)
+        self._holdings.on_less()
 
     # -- leases -----------------------------------------------------------------------------------
 
     def enter(self) -> None:
         """The block of a lease begins: it holds for all tasks of this context."""
-        self._outer = _lease.get()
+        self._outer = _still_there(_lease.get())
         _lease.set(self)
 
     def abandon(self) -> None:
@@ -118,11 +129,13 @@ class Holder:
     async def leave(self, error: BaseException | None) -> None:
         """The block of a lease has ended, in whatever task."""
         self.over = True
+        self._outer = _still_there(self._outer)
         if _lease.get() is self:
             _lease.set(self._outer)
         holdings = self._holdings
         holdings.conclude(self, error)
         holdings.leases.discard(self)
+        holdings.on_less()
         if error is None and holdings.owing:
             await holdings.paid()
 
@@ -160,6 +173,8 @@ class Holdings:
         self.owing = False
         #: Called when somebody asks for an item although something is owed.
         self.on_owing: Callable[[], None] = lambda: None
+        #: Called when somebody holds less, and does not ask for more.
+        self.on_less: Callable[[], None] = lambda: None
         #: Called whenever something has been settled, if anybody wants to know.
         self.on_settled: Callable[[], None] | None = None
         self._paid = asyncio.Event()
@@ -247,7 +262,7 @@ class Holdings:
         if error is None:
             self.settle(holder, Outcome.DONE)
         elif isinstance(error, Exception):
-            self.settle(holder, Outcome.FAILED, f"{type(error).__name__}: {error}")
+            self.settle(holder, Outcome.FAILED, _describe(error))
         else:
             self.settle(holder, Outcome.RETURNED, type(error).__name__)
 
@@ -258,8 +273,7 @@ class Holdings:
         if outcome is Outcome.DONE:
             self._done(holder)
             return
-        items = holder.items
-        holder.items, holder.results, holder.size, holder.since = [], [], 0, 0.0
+        items = holder.give_up()
         self.held -= len(items)
         if self.session is not None and self.session.keeps:
             for start in range(0, len(items), MOST_SETTLED):
@@ -327,8 +341,7 @@ class Holdings:
         fenced = 0
         for holder in self:
             if holder.items:
-                fenced += len(holder.items)
-                holder.items, holder.results, holder.size = [], [], 0
+                fenced += len(holder.give_up())
                 holder.fenced = True
         self.held = 0
         void = len(self._owed)
@@ -348,3 +361,17 @@ class Holdings:
         self.session = None
         self._owed.clear()
         self._nothing_owed_if_so()
+
+
+def _describe(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its __str__ is the user's
+        return type(error).__name__
+
+
+def _still_there(lease: Holder | None) -> Holder | None:
+    """The nearest lease around that is not over: those that are must not be kept alive."""
+    while lease is not None and lease.over:
+        lease = lease._outer
+    return lease

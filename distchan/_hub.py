@@ -121,15 +121,15 @@ class Hub:
     @property
     def workers(self) -> int:
         """Connected clients that can be dealt work; all, if there is no outgoing channel."""
-        return sum(s.opened and (s.sending or not self.dealer) for s in self.sessions.values())
+        if self.dealer is None:
+            return sum(session.opened for session in self.sessions.values())
+        return sum(session.wants_items for session in self.sessions.values())
 
     # -- sessions come and go ---------------------------------------------------------------------
 
     def _find(self, hello: Hello) -> ServerSession | Remembered | None:
-        found: ServerSession | Remembered | None = None
-        if hello.epoch:
-            found = self.sessions.get(hello.session) or self._remembered.get(hello.session)
-        if self.ended and not isinstance(found, ServerSession):
+        found = self.sessions.get(hello.session) or self._remembered.get(hello.session)
+        if self.ended and not (isinstance(found, ServerSession) and found.begun == hello.begun):
             raise HandshakeError("this server's work is finished")
         return found
 
@@ -145,9 +145,13 @@ class Hub:
         elif self.dealer is not None and session.sending:
             self.dealer.join(session)
 
-    def cut(self, session: ServerSession, reason: str) -> bool:
-        """The connection of a session is gone. Returns whether to wait for another one."""
+    def cut(self, session: ServerSession, reason: str, heard_all: bool) -> bool:
+        """The connection of a session is gone. Returns whether to wait for another one.
+
+        heard_all: whether all that the client had written has arrived.
+        """
         session.cut()
+        session.heard_all = heard_all
         if self.dealer is not None:
             self.dealer.credited(session)
         if session.keeps and not session.over:
@@ -162,7 +166,7 @@ class Hub:
         del self.sessions[session.id]
         self._settled_before += session.settled
         # A client that has not heard the goodbye may come and ask for it.
-        self._remembered[session.id] = session if session.finished else Remembered(session.received)
+        self._remembered[session.id] = session if session.finished else Remembered(session.memory)
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
         if self.dealer is not None:
@@ -318,6 +322,7 @@ class Hub:
 
     def drop_rest(self, error: DistchanError) -> None:
         """Give up what was not dealt, not settled or not received; end both channels."""
+        self.work_done = self.ended = True  # nobody is to be told any more
         if self.dealer is not None:
             held = self.held
             self.dropped_items = self.dealer.discard() + self.dealer.channel._discard() + held

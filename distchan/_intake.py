@@ -53,6 +53,7 @@ class Intake:
         self.lease = holdings.lease
         self._pace = holdings.pace
         holdings.on_owing = channel._break_streak
+        holdings.on_less = self.update_window
         self._session: ClientSession | None = None
         self._settles = True
         #: The largest number of items that a task has asked for at once.

@@ -15,8 +15,11 @@ from typing import Any, Protocol
 class Sender(Protocol):
     """Somebody whose items do not go out on their own."""
 
-    def stage(self, payload: bytes | None) -> bool:
-        """Keep an item with what it holds; False if it holds nothing any more.
+    items: list[int]
+    """What it holds. Another list takes its place when that is settled."""
+
+    def stage(self, payload: bytes | None, items: list[int]) -> bool:
+        """Keep an item with what was held when send() was called; False if it must go on its own.
 
         Raises FrameTooLarge if that is too much.
         """
@@ -81,7 +84,7 @@ class Inlet(Protocol):
         """Wait until what has been settled is on its way."""
 
     def awaited(self) -> None:
-        """A task has begun to wait for an item."""
+        """A task has begun to wait for an item, or does not wait any longer."""
 
     def pause(self, limit: int) -> None:
         """A task lets the loop turn, and may then take so many items in a row."""

@@ -102,7 +102,8 @@ class Resumed(Event):
 class Remembered(msgspec.Struct, frozen=True):
     """What a server remembers of a session that it has given up."""
 
-    received: int
+    memory: dict[int | None, int]
+    """See ServerSession.memory."""
 
 
 class ServerSession(Session):
@@ -133,6 +134,11 @@ class ServerSession(Session):
         self._unflushed = 0
         self.left = False
         self.handed = 0
+        #: Whether all has arrived that the client had written when its connection ended.
+        self.heard_all = True
+        #: Of the session that the client knew before this one, if it is not known whether it has
+        #: heard of this one: see ``memory``.
+        self._before: dict[int | None, int] = {}
         self.settled = 0
         #: Attempts of items that failed here.
         self.blamed = 0
@@ -146,6 +152,20 @@ class ServerSession(Session):
         self._confirmed = 0
         self._confirmed_bytes = 0
         self._credit_due = False
+
+    @property
+    def memory(self) -> dict[int | None, int]:
+        """How many frames have arrived, by the epoch that began the session they belong to.
+
+        There may be two: if this session began on a connection that was cut before the client heard
+        of it, it will still speak of the one before.
+        """
+        return {**self._before, self.begun: self.received}
+
+    @property
+    def wants_items(self) -> bool:
+        """Whether the client is there and has said that it has work for at least one item."""
+        return self.opened and self.sending and self._window > 0
 
     # -- items ------------------------------------------------------------------------------------
 
@@ -176,9 +196,13 @@ class ServerSession(Session):
         return len(self.outstanding) < self._window and self._outstanding_bytes < self._window_bytes
 
     def surrender(self) -> tuple[list[Item], list[Item]]:
-        """The client is given up: its unsettled items, suspects and others, are the caller's."""
-        suspects = [item for number, item in self.outstanding.items() if number <= self.handed]
-        others = [item for number, item in self.outstanding.items() if number > self.handed]
+        """The client is given up: its unsettled items, suspects and others, are the caller's.
+
+        If the end of its words is missing, nobody knows how far it had got: all are suspects.
+        """
+        last = self.handed if self.heard_all else self.sent
+        suspects = [item for number, item in self.outstanding.items() if number <= last]
+        others = [item for number, item in self.outstanding.items() if number > last]
         self._clear_outstanding()
         return suspects, others
 
@@ -205,8 +229,8 @@ class ServerSession(Session):
             raise ProtocolError(f"item {number} is settled, but is not outstanding") from None
         for item in popped:
             self._outstanding_bytes -= len(item.payload)
-        if popped:
-            self._alone = False
+            if item.alone:
+                self._alone = False
         return popped
 
     def _settle(self, numbers: Sequence[int]) -> list[Item]:
@@ -289,10 +313,15 @@ class ServerSession(Session):
         check_as_server(self._hello, peer, self._transforms)
         found = self._find(peer)
         if isinstance(found, ServerSession):
-            found._resume(self, peer)
-            return Resumed(found)
-        self.id, self.epoch = peer.session, peer.epoch
-        received = None if found is None else found.received
+            if peer.epoch <= found.epoch:
+                raise HandshakeError("this session has a newer connection")
+            if found.begun == peer.begun and (found.keeps or found.finished):
+                found._resume(self, peer)
+                return Resumed(found)
+        self.id, self.epoch, self.begun = peer.session, peer.epoch, peer.epoch
+        received = None if found is None else found.memory.get(peer.begun)
+        if received is not None:
+            self._before = {peer.begun: received}
         self._answer(msgspec.structs.replace(self._hello, resumed=False, received=received))
         self._set_directions(peer)
         self._open(peer)
@@ -300,12 +329,11 @@ class ServerSession(Session):
 
     def _resume(self, newcomer: "ServerSession", peer: Hello) -> None:
         """Go on with the connection of another session, which has just said who it is."""
-        if peer.epoch <= self.epoch:
-            raise HandshakeError("this session has a newer connection")
         missing = self.sent if peer.received is None else peer.received
         if missing > self.sent:
             raise ProtocolError(f"{missing} items have arrived, but only {self.sent} were sent")
         self.epoch = peer.epoch
+        self.heard_all = True
         self._encoder, self._decoder = newcomer._encoder, newcomer._decoder
         self._answer(msgspec.structs.replace(self._hello, resumed=True, received=self.received))
         self._open(peer)

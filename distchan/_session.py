@@ -113,9 +113,10 @@ class Session:
         #: Called when there is something to be written, once until data_to_send() is.
         self.on_pending: Callable[[], None] = _nobody
         self._awake = False
-        #: Which session it is, and how many connections it has had before the present one.
+        #: The client's id, the epoch of its last connection, and of the one that began the session.
         self.id = b""
         self.epoch = 0
+        self.begun: int | None = None
         #: Whether delivery is at least once.
         self.keeps = hello.keeps
         self.peer: Hello

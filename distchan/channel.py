@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, overload
 
 from distchan._lease import Lease
-from distchan._ports import Inlet, Outlet
+from distchan._ports import Inlet, Outlet, Sender
 from distchan._tasks import running_task
 from distchan._typecheck import runtime_types, type_name
 from distchan.errors import ChannelClosed, ChannelInUse, DistchanError, EndOfChannel, WouldBlock
@@ -218,16 +218,17 @@ class Channel(Generic[T]):
         ConnectionLost once a Client has given up. The item has not been sent then.
         """
         outlet = self._outlet
-        return self._send(item, None if outlet is None else outlet.sender())
+        sender = None if outlet is None else outlet.sender()
+        return self._send(item, sender, None if sender is None else sender.items)
 
-    async def _send(self, item: T, sender: Any) -> None:
+    async def _send(self, item: T, sender: Sender | None, held: Any) -> None:
         if asyncio._get_running_loop() is not self._loop:
             self._adopt_loop()
         if self._streak >= _STREAK_LIMIT:
             await self._breathe()
         self._streak += 1
         entry = self._admit(item)
-        if (sender is None or not sender.stage(entry[1])) and not self._try_send(entry):
+        if (sender is None or not sender.stage(entry[1], held)) and not self._try_send(entry):
             await self._wait_send(entry)
         self._sent += 1
 
@@ -239,7 +240,8 @@ class Channel(Generic[T]):
         self._check_loop()
         sender = None if self._outlet is None else self._outlet.sender()
         entry = self._admit(item)
-        if (sender is None or not sender.stage(entry[1])) and not self._try_send(entry):
+        staged = sender is not None and sender.stage(entry[1], sender.items)
+        if not staged and not self._try_send(entry):
             raise WouldBlock("no receiver waits and the buffer is full")
         self._sent += 1
 
@@ -250,9 +252,10 @@ class Channel(Generic[T]):
         it was at have been sent, that one and the rest have not.
         """
         outlet = self._outlet
-        return self._send_many(items, None if outlet is None else outlet.sender())
+        sender = None if outlet is None else outlet.sender()
+        return self._send_many(items, sender, None if sender is None else sender.items)
 
-    async def _send_many(self, items: Iterable[T], sender: Any) -> None:
+    async def _send_many(self, items: Iterable[T], sender: Sender | None, held: Any) -> None:
         if asyncio._get_running_loop() is not self._loop:
             self._adopt_loop()
         for item in items:
@@ -260,7 +263,7 @@ class Channel(Generic[T]):
                 await self._breathe()
             self._streak += 1
             entry = self._admit(item)
-            if (sender is None or not sender.stage(entry[1])) and not self._try_send(entry):
+            if (sender is None or not sender.stage(entry[1], held)) and not self._try_send(entry):
                 await self._wait_send(entry)
             self._sent += 1
 
@@ -418,6 +421,10 @@ class Channel(Generic[T]):
         """
         self._check_loop()
         caller = self._caller()
+        inlet = self._inlet
+        if inlet is not None and inlet.count and inlet.budget(1) < 1:
+            inlet.pause(1)
+            raise WouldBlock("the loop must turn before the next item")
         if self._receivable_now():
             return self._take_now(caller)
         raise WouldBlock("nothing to receive")
@@ -580,7 +587,8 @@ class Channel(Generic[T]):
             self._forget_receiver(waiter)
 
     def _forget_receiver(self, waiter: _Waiter) -> None:
-        self._receivers.pop(waiter, None)
+        if self._receivers.pop(waiter, _EMPTY) is None and self._inlet is not None:
+            self._inlet.awaited()
         if waiter.channel is self:
             self._woken -= 1
             self._serve()
@@ -797,16 +805,18 @@ def select(
     receives, sends = _sorted_cases(cases)
     # Noted at the call, see _ports.py. A send that can be staged will be.
     callers = {channel: channel._caller() for channel in receives}
-    senders = {
-        channel: None if channel._outlet is None else channel._outlet.sender() for channel in sends
-    }
+    senders: dict[Channel[Any], tuple[Sender, list[int]]] = {}
+    for channel in sends:
+        sender = None if channel._outlet is None else channel._outlet.sender()
+        if sender is not None:
+            senders[channel] = sender, sender.items
     return _select(callers, sends, senders, default)
 
 
 async def _select(
     callers: dict[Channel[Any], Any],
     items: dict[Channel[Any], Any],
-    senders: dict[Channel[Any], Any],
+    senders: dict[Channel[Any], tuple[Sender, list[int]]],
     default: Any,
 ) -> tuple[Channel[Any] | None, Any]:
     channels = [*callers, *items]
@@ -826,8 +836,10 @@ async def _select(
         random.shuffle(channels)
         for channel in channels:
             if channel in sends:
-                sender, entry = senders[channel], sends[channel]
-                if (sender is not None and sender.stage(entry[1])) or channel._try_send(entry):
+                entry = sends[channel]
+                sender, held = senders.get(channel, (None, []))
+                staged = sender is not None and sender.stage(entry[1], held)
+                if staged or channel._try_send(entry):
                     channel._sent += 1
                     return channel, entry[0]
             elif channel._available() > 0:

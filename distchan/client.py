@@ -260,6 +260,7 @@ class Client:
             self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
             await self._return_items()
             self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
+            self._session.close()
         finally:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -326,7 +327,7 @@ class Client:
             self._outbox.session = session
         if self._intake is not None:
             self._intake.attach(session)
-            if self._intake.channel.closed and not self._no_more_items:
+            if self._intake.channel.closed:
                 session.leave()
         self._on_credited()
         self._close_if_finished()

@@ -31,6 +31,8 @@ __all__ = ["ClientInfo", "DeadLetter", "Server", "ServerStatistics"]
 
 #: How often a server looks whether anything moves, in seconds.
 _EXPLAIN_EVERY: Final = 10.0
+#: The same for suspects, which wait for a client that holds nothing else.
+_HELP_EVERY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,8 @@ class Server:
             self._started = False
             raise
         self._repeat("explain", _EXPLAIN_EVERY, self._explain)
+        if self._hub.dealer is not None:
+            self._repeat("suspects", _HELP_EVERY, self._hub.dealer.help_suspects)
         if self._hang_timeout is not None:
             self._repeat("hang", self._hang_timeout / 4, self._check_for_hangs)
         self._logger.info("listening on %s", self._address)
@@ -418,6 +422,8 @@ class Server:
                 assert isinstance(connection.session, ServerSession)
                 if not self._closed:
                     self._hub.on_event(connection.session, event)
+                if self._ready_waiters:
+                    self._tell_ready_waiters()
 
     def _on_joined(self, connection: Connection) -> None:
         if self._closed:
@@ -482,7 +488,7 @@ class Server:
         )
         if self._closed:
             return
-        if self._hub.cut(session, words):
+        if self._hub.cut(session, words, connection.heard_all):
             self._cut_off[session] = asyncio.get_running_loop().call_later(
                 self._resume_timeout, self._give_up, session
             )
