@@ -5,8 +5,9 @@ they can be repeated on the next connection. (Where delivery is at most once, th
 they have been collected by data_to_send().)
 
 The server must know which items tasks may have been handed, before they are: it suspects those if
-the client dies. Whatever is settled has been handed out; for more than one item beyond that,
-announce() says so in advance.
+the client dies, and one more. Whatever is done or failed has been handed out; announce() says more
+than that in advance. ``written`` is what the server knows once everything that data_to_send() has
+returned arrives.
 """
 
 import secrets
@@ -119,6 +120,7 @@ class ClientSession(Session):
         #: server knows once what is pending is written.
         self.handed = 0
         self.announced = 0
+        self.written = 0
         self._window_due = False
         self._settled = 0
 
@@ -189,7 +191,8 @@ class ClientSession(Session):
     def give_back(self, outcome: int, items: Sequence[int], reason: str) -> None:
         """Items are not done."""
         self._settled += len(items)
-        self.announced = max(self.announced, items[-1] + 1)
+        if outcome != Outcome.RETURNED:  # which also happens to those that were not handed out
+            self.announced = max(self.announced, items[-1] + 1)
         self._add((outcome, items, (words(reason),)))
 
     def _add(self, frame: _Frame) -> None:
@@ -218,17 +221,15 @@ class ClientSession(Session):
         if window != said and (abs(window - said) * 8 >= max(window, said)):
             self._say_window()
 
-    def announce(self, handed: int) -> bool:
+    def announce(self, handed: int) -> None:
         """Say that tasks may be handed the items up to that number, as far as they have come.
 
-        Returns whether that is news. It is not for one item more than the server knows of.
+        Nothing is said about one item more than the server knows of.
         """
         handed = min(handed, self.received)
-        if handed <= self.announced + 1 and self.handed <= self.announced:
-            return False
-        self.announced = max(handed, self.handed)
-        self._say_window()
-        return True
+        if handed > self.announced + 1:
+            self.announced = handed
+            self._say_window()
 
     def confirm_handed(self) -> None:
         """Where delivery is at most once: an item is settled when a task gets it."""
@@ -264,6 +265,7 @@ class ClientSession(Session):
                 self._window_said = self.window
                 self._most_window = max(self._most_window, self.window)
                 self._encoder.add(Kind.WINDOW, TWO_COUNTS.pack(self.window, self.announced))
+        self.written = self.announced
         if not self.keeps and self.opened:
             self._unconfirmed.clear()
         return super().data_to_send()

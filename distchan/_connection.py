@@ -80,6 +80,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        # With the default limits uvloop keeps what is written until the end of the loop's turn.
+        self._transport.set_write_buffer_limits(high=0)
         self.peer_address = spell(transport.get_extra_info("peername"))
         keep_alive(transport.get_extra_info("socket"), self._heartbeat)
         if self._handshake_timeout is not None:

@@ -97,6 +97,10 @@ class Holder:
         self.results.append(payload)
         return True
 
+    def is_within(self, lease: "Holder") -> bool:
+        """Whether its items were received inside the block of a lease."""
+        return not lease.items or lease.items[-1] < self.items[-1]
+
     def give_up(self) -> list[int]:
         """Hold nothing any more, without having done it. Returns what that was."""
         items = self.items.copy()
@@ -233,11 +237,13 @@ class Holdings:
         lease = _lease.get()
         if lease is not None:
             lease = lease.innermost_of(self)
-            if lease is not None:
-                return lease
         task = running_task()
         holder = None if task is None else self.tasks.get(task)
-        if holder is not None and (holder.items or holder.fenced):
+        if holder is not None and holder.items and (lease is None or holder.is_within(lease)):
+            return holder
+        if lease is not None:
+            return lease
+        if holder is not None and holder.fenced:
             return holder
         ancestor = _ancestor.get()
         if ancestor is not None and ancestor._holdings is self and ancestor.task is not task:

@@ -271,6 +271,8 @@ class Hub:
         self._logger.error(
             "item %d is given up after %d attempts: %s", item.id, item.attempt, reason
         )
+        if self.dead_letters.closed:  # by a user who does not want them
+            return
         if len(self.dead_letters) == self.dead_letters.capacity:
             self.dead_letters.receive_nowait()
         value = self._wiring.decode_outgoing(item.payload)

@@ -47,9 +47,6 @@ class Inbox:
     def caller(self) -> None:
         """Results are nobody's: they are done when they are received."""
 
-    def budget(self, limit: int) -> int:
-        return limit
-
     def lease(self) -> None:
         """See caller()."""
 
@@ -59,8 +56,8 @@ class Inbox:
     def awaited(self) -> None:
         """A task waits for a result."""
 
-    def pause(self, limit: int) -> None:
-        """The loop is about to turn."""
+    def prepare(self, count: int) -> int:
+        return count
 
     def take(self, caller: object) -> Any:
         run = self._runs[0]

@@ -56,8 +56,6 @@ class Intake:
         holdings.on_less = self.update_window
         self._session: ClientSession | None = None
         self._settles = True
-        #: The largest number of items that a task has asked for at once.
-        self._largest_call = 1
 
     # -- the channel's side -----------------------------------------------------------------------
 
@@ -65,26 +63,21 @@ class Intake:
     def owing(self) -> bool:
         return self._holdings.owing
 
-    def budget(self, limit: int) -> int:
-        if limit > self._largest_call:
-            self._largest_call = min(limit, MOST_SETTLED)
-        session = self._session
-        if session is None or not self._settles:
-            return limit
-        # One more than has been announced; and no more than can be settled as one, together with
-        # the first of a batch, which is taken before.
-        return min(session.announced - session.handed + 1, MOST_SETTLED - 1)
-
     async def paid(self) -> None:
         await self._holdings.paid()
 
     def awaited(self) -> None:
         self.update_window()
 
-    def pause(self, limit: int) -> None:
-        self.update_window()
-        self._announce(limit)
-        self._write()
+    def prepare(self, count: int) -> int:
+        session = self._session
+        if session is None or not self._settles:
+            return count
+        count = min(count, MOST_SETTLED)  # they are settled as one
+        if session.handed + count - 1 > session.written:
+            session.announce(session.handed + count)
+            self._write()
+        return count
 
     def take(self, caller: "Holder | asyncio.Task[object] | None") -> Any:
         run = self._runs[0]
@@ -109,8 +102,12 @@ class Intake:
             session.confirm_handed()
         elif holder is None:  # a callback, which never comes back
             session.settle((number,), (), 0)
-        if number >= session.announced and self.count:
-            self.channel._break_streak()
+        if number > session.written and self._settles:
+            # Written before the task can do anything with the item: if that takes the process
+            # down, the server knows that it may be to blame.
+            self.update_window()
+            session.announce(number + 1 + max(self._pace.go, self.channel._demand))
+            self._write()
         return value
 
     def _find(self, caller: "Holder | asyncio.Task[object] | None") -> Holder | None:
@@ -139,9 +136,6 @@ class Intake:
         self.count += len(values)
         self.channel._serve()
         self.update_window()
-        # Those that have been woken take without a pause. Others will find their streak broken.
-        if self.channel._demand and self._announce(0):
-            self._write()
 
     def update_window(self) -> None:
         """Tell the session how many unsettled items would be useful here."""
@@ -156,14 +150,6 @@ class Intake:
             session.want(min(max(window, 1), session.most_wanted))
         else:
             session.want(session.most_wanted)
-
-    def _announce(self, limit: int) -> bool:
-        session = self._session
-        if session is None or not self._settles:
-            return False
-        batch = self._largest_call if self._largest_call > 1 else 0
-        ahead = max(limit, batch, self.channel._demand, self._holdings.pace.go)
-        return session.announce(session.handed + ahead)
 
     def discard(self) -> int:
         """Drop what no task has received; how many items that were."""

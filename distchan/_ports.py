@@ -71,9 +71,6 @@ class Inlet(Protocol):
         Whoever calls caller() meanwhile finds the channel's streak broken.
         """
 
-    def budget(self, limit: int) -> int:
-        """How many items may be taken before the next pause(), for a task that asks for so many."""
-
     def caller(self) -> Any:
         """Who is about to ask for an item. Settles what it has held so far."""
 
@@ -86,8 +83,8 @@ class Inlet(Protocol):
     def awaited(self) -> None:
         """A task has begun to wait for an item, or does not wait any longer."""
 
-    def pause(self, limit: int) -> None:
-        """A task lets the loop turn, and may then take so many items in a row."""
+    def prepare(self, count: int) -> int:
+        """A task is about to take so many items in a row. Returns how many it may take."""
 
     def take(self, caller: Any) -> Any:
         """The oldest item, for a caller. Call only while there is one.

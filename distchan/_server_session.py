@@ -235,7 +235,7 @@ class ServerSession(Session):
 
     def _settle(self, numbers: Sequence[int]) -> list[Item]:
         items = self._pop(numbers)
-        if numbers:  # whatever is settled has been handed out, or will never be
+        if numbers:  # they have been handed out, or will never be
             self.handed = max(self.handed, numbers[-1] + 1)
         return items
 
@@ -382,7 +382,8 @@ class ServerSession(Session):
             outcome = Outcome(frame.outcome)
         except ValueError as error:
             raise ProtocolError(str(error)) from None
-        items = self._settle(frame.items)
+        returned = outcome is Outcome.RETURNED  # which also happens to those not handed out
+        items = self._pop(frame.items) if returned else self._settle(frame.items)
         self._confirm_later(1, 0)
         if outcome is Outcome.FAILED:
             self.blamed += len(items)

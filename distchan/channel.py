@@ -397,7 +397,7 @@ class Channel(Generic[T]):
 
     async def _receive(self, caller: Any, iterating: bool = False) -> T:
         if self._streak >= _STREAK_LIMIT or asyncio._get_running_loop() is not self._loop:
-            await self._prepare_receive(1)
+            await self._prepare_receive()
         self._streak += 1
         inlet = self._inlet
         try:
@@ -421,10 +421,6 @@ class Channel(Generic[T]):
         """
         self._check_loop()
         caller = self._caller()
-        inlet = self._inlet
-        if inlet is not None and inlet.count and inlet.budget(1) < 1:
-            inlet.pause(1)
-            raise WouldBlock("the loop must turn before the next item")
         if self._receivable_now():
             return self._take_now(caller)
         raise WouldBlock("nothing to receive")
@@ -440,19 +436,18 @@ class Channel(Generic[T]):
         return self._receive_many(limit, self._caller())
 
     async def _receive_many(self, limit: int, caller: Any) -> list[T]:
-        inlet = self._inlet
-        if inlet is not None and inlet.budget(limit) < min(limit, inlet.count):
-            self._streak = _STREAK_LIMIT  # for a pause, which raises the budget
-        await self._prepare_receive(limit)
+        await self._prepare_receive()
         self._streak += 1
-        if self._available() > 0:
-            first = self._take(caller)
-        else:
+        if self._available() <= 0:
             first = await self._wait_receive(caller)
-        more = min(limit - 1, self._available())
-        if self._inlet is not None:
-            more = min(more, self._inlet.budget(more))
+            more = self._prepare_take(min(limit - 1, self._available()))
+        else:
+            more = self._prepare_take(min(limit, self._available())) - 1
+            first = self._take(caller)
         return [first, *(self._take(caller) for _ in range(more))]
+
+    def _prepare_take(self, count: int) -> int:
+        return count if self._inlet is None else self._inlet.prepare(count)
 
     def lease(self) -> Lease[T]:
         """Receive one item and hold it for a block: ``async with channel.lease() as item: ...``
@@ -481,14 +476,14 @@ class Channel(Generic[T]):
         # A Client may become the inlet while the caller waits.
         return running_task()
 
-    async def _prepare_receive(self, limit: int) -> None:
+    async def _prepare_receive(self) -> None:
         """What must be done now and then before something is received."""
         self._adopt_loop()
         inlet = self._inlet
         if inlet is not None and inlet.owing:
             await inlet.paid()
         if self._streak >= _STREAK_LIMIT:
-            await self._breathe(limit)
+            await self._breathe()
 
     def _available(self) -> int:
         """Items that are there and not reserved for a woken receiver."""
@@ -753,11 +748,9 @@ class Channel(Generic[T]):
                 "asyncio.run_coroutine_threadsafe(channel.send(item), loop)"
             )
 
-    async def _breathe(self, limit: int = 1) -> None:
+    async def _breathe(self) -> None:
         """Let the loop turn. Before an operation, never after: cancelling it here is harmless."""
         self._streak = 0
-        if self._inlet is not None:
-            self._inlet.pause(limit)
         await _turn()
 
     def _break_streak(self) -> None:
