@@ -66,6 +66,8 @@ async def _attempt(
             await _open_transport(target, protocol)
             await connections[-1].opened
     except BaseException as error:
+        if isinstance(error, TimeoutError) and connections and connections[-1].session.opened:
+            return connections[-1]  # at the last moment
         for connection in connections:
             connection.abandon()
         if isinstance(error, TimeoutError) and not isinstance(error, DistchanError):

@@ -16,8 +16,7 @@ __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 
 #: How long a connection may take to close, in seconds.
 _LINGER: Final = 1.0
-#: How long a peer may pause in the middle of a frame. Long, because a worker that computes without
-#: letting its loop turn may be in the middle of sending a large one.
+#: How long a peer may pause in the middle of a frame.
 _LONGEST_STALL: Final = 60.0
 
 
@@ -200,7 +199,7 @@ class Connection(asyncio.Protocol):
         silence = self._loop.time() - self.last_heard
         if acknowledges_nothing(transport.get_extra_info("socket"), self._heartbeat):
             self._cut(f"its host has acknowledged nothing for {self._heartbeat:g} s")
-        elif self.session.in_mid_frame and silence > _LONGEST_STALL:
+        elif self.session.has_stalled and silence > _LONGEST_STALL:
             self._cut(f"it stopped in the middle of a frame for {silence:.0f} s")
         else:
             self._check_heartbeat_later()

@@ -174,7 +174,7 @@ class Dealer:
         stuck, self._figures = figures == self._figures, figures
         if stuck and self._suspects:
             session = self._least_busy()
-            if session is not None:
+            if session is not None and session.credit:
                 self._send_alone(session)
 
     def discard(self) -> int:

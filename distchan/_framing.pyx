@@ -35,6 +35,7 @@ cdef Py_ssize_t SETTLE_PREFIX = _wire.SETTLE_PREFIX
 cdef Py_ssize_t ITEM_NUMBER_SIZE = _wire.ITEM_NUMBER_SIZE
 cdef Py_ssize_t RESULT_LENGTH_SIZE = _wire.RESULT_LENGTH_SIZE
 cdef int64_t MOST_SETTLED = _wire.MOST_SETTLED
+cdef Py_ssize_t MOST_RESULTS = _wire.MOST_RESULTS
 cdef Py_ssize_t CONTROL_LIMIT = _wire.CONTROL_LIMIT
 cdef Py_ssize_t REFERENCE_THRESHOLD = _frames.REFERENCE_THRESHOLD
 # 64 bits wide, because a length above it must be comparable on 32-bit hosts, too.
@@ -483,7 +484,7 @@ cdef class Decoder:
                 raise _frames.bad_settle()
             entry_size = read32(at)
             at += RESULT_LENGTH_SIZE
-            if entry_size > end - at:
+            if entry_size > end - at or len(entries) == MOST_RESULTS:
                 raise _frames.bad_settle()
             if entry_size > self._max_frame_size and outcome == DONE:
                 raise _frames.too_large(entry_size, self._max_frame_size)

@@ -36,6 +36,7 @@ from ._wire import (
     DATA_PREFIX,
     HEADER_SIZE,
     ITEM_NUMBER_SIZE,
+    MOST_RESULTS,
     MOST_SETTLED,
     RESULT_LENGTH_SIZE,
     SETTLE_PREFIX,
@@ -397,7 +398,7 @@ class Decoder:
                 raise bad_settle()
             (length,) = _unpack_result_length(frame, at)
             at += RESULT_LENGTH_SIZE
-            if length > end - at:
+            if length > end - at or len(entries) == MOST_RESULTS:
                 raise bad_settle()
             if length > self._max_frame_size and outcome == _DONE:
                 raise too_large(length, self._max_frame_size)

@@ -17,7 +17,8 @@ from distchan.transforms import Transform, check_probe
 
 __all__ = ["AUTO_PREFETCH", "MOST_PREFETCH", "Hello", "check_as_client", "check_as_server"]
 
-#: Of a session's id, in bytes.
+#: Of a session's id, in bytes. Whoever knows it can take the session over.
+_SHORTEST_ID: Final = 16
 _LONGEST_ID: Final = 64
 
 
@@ -93,6 +94,8 @@ def check_as_server(server: Hello, client: Hello, transforms: Sequence[Transform
             f"this server speaks version {server.version} of the protocol, "
             f"the client version {client.version}"
         )
+    if len(client.session) < _SHORTEST_ID:
+        raise ProtocolError(f"the client's session id has only {len(client.session)} bytes")
     if client.codec != server.codec:
         raise HandshakeError(
             f"this server's codec is {server.codec!r}, the client's is {client.codec!r}"

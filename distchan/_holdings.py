@@ -22,7 +22,7 @@ from typing import Final, Literal
 from distchan._client_session import ClientSession
 from distchan._pace import Pace, now
 from distchan._tasks import running_task
-from distchan._wire import MOST_SETTLED, RESULT_LENGTH_SIZE, Outcome
+from distchan._wire import MOST_RESULTS, MOST_SETTLED, RESULT_LENGTH_SIZE, Outcome
 from distchan.errors import FrameTooLarge
 
 __all__ = ["Holder", "Holdings"]
@@ -87,9 +87,10 @@ class Holder:
         limit = self._holdings.limit
         # With the lengths that stand before all results but one.
         needed = size + RESULT_LENGTH_SIZE * len(self.results)
-        if needed > limit:
+        if needed > limit or len(self.results) == MOST_RESULTS:
             raise FrameTooLarge(
-                f"the results of one item need {needed} bytes; they travel in one frame, of which "
+                f"the results of one item need {needed} bytes and are {len(self.results) + 1} "
+                f"(at most {MOST_RESULTS}); they travel in one frame, of which "
                 f"max_frame_size allows {limit}. With results='stream' on the Client they travel "
                 "one by one"
             )
@@ -124,11 +125,6 @@ class Holder:
         """The block of a lease begins: it holds for all tasks of this context."""
         self._outer = _still_there(_lease.get())
         _lease.set(self)
-
-    def abandon(self) -> None:
-        """A lease that got no item."""
-        self.over = True
-        self._holdings.leases.discard(self)
 
     async def leave(self, error: BaseException | None) -> None:
         """The block of a lease has ended, in whatever task."""

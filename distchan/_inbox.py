@@ -47,9 +47,6 @@ class Inbox:
     def caller(self) -> None:
         """Results are nobody's: they are done when they are received."""
 
-    def lease(self) -> None:
-        """See caller()."""
-
     async def paid(self) -> None:
         """Nothing is ever owed."""
 

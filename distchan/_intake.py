@@ -3,16 +3,20 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from distchan._client_session import ClientSession
 from distchan._holdings import Holder, Holdings
+from distchan._lease import Lease
 from distchan._pace import now
 from distchan._tasks import running_task
 from distchan._wire import MOST_SETTLED
 from distchan.channel import Channel
 
 __all__ = ["Intake"]
+
+#: Who asks for an item: see Inlet.take.
+_Caller: TypeAlias = "Holder | Lease[Any] | asyncio.Task[Any] | None"
 
 
 class _Run:
@@ -50,7 +54,6 @@ class Intake:
         self._runs: deque[_Run] = deque()
         self.count = 0
         self.caller = holdings.caller
-        self.lease = holdings.lease
         self._pace = holdings.pace
         holdings.on_owing = channel._break_streak
         holdings.on_less = self.update_window
@@ -79,7 +82,7 @@ class Intake:
             self._write()
         return count
 
-    def take(self, caller: "Holder | asyncio.Task[object] | None") -> Any:
+    def take(self, caller: _Caller) -> Any:
         run = self._runs[0]
         value = run.values.pop()
         ticket = run.tickets.pop()
@@ -110,8 +113,11 @@ class Intake:
             self._write()
         return value
 
-    def _find(self, caller: "Holder | asyncio.Task[object] | None") -> Holder | None:
-        """Whoever holds an item of a caller that has ended, or is not known yet, or is no task."""
+    def _find(self, caller: _Caller) -> Holder | None:
+        """Whoever is to hold an item for a caller that is no holder yet, or not any longer."""
+        if isinstance(caller, Lease):
+            caller.holder = self._holdings.lease()
+            return caller.holder
         if isinstance(caller, asyncio.Task) and not caller.done():
             return self._holdings.of_task(caller)
         task = running_task()

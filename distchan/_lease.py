@@ -23,22 +23,16 @@ class Lease(Generic[T]):
 
     def __init__(self, channel: "Channel[T]") -> None:
         self._channel = channel
-        self._holder: Holder | None = None
+        #: Set by a Client's side of the channel when it hands the item out.
+        self.holder: Holder | None = None
         self.id: int | None = None
         self.attempt: int | None = None
 
     async def __aenter__(self) -> T:
-        inlet = self._channel._inlet
-        holder = None if inlet is None else inlet.lease()
-        try:
-            item = await self._channel._receive(holder)
-            if holder is not None and holder.items:
-                self.id, self.attempt = holder.ticket
-                holder.enter()
-                self._holder = holder
-        finally:
-            if holder is not None and self._holder is None:
-                holder.abandon()
+        item = await self._channel._receive(self)
+        if self.holder is not None:
+            self.id, self.attempt = self.holder.ticket
+            self.holder.enter()
         return item
 
     async def __aexit__(
@@ -47,6 +41,6 @@ class Lease(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        holder, self._holder = self._holder, None
+        holder, self.holder = self.holder, None
         if holder is not None:
             await holder.leave(error)

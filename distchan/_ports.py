@@ -74,9 +74,6 @@ class Inlet(Protocol):
     def caller(self) -> Any:
         """Who is about to ask for an item. Settles what it has held so far."""
 
-    def lease(self) -> Any:
-        """A caller that is not the task; None if that makes no difference."""
-
     async def paid(self) -> None:
         """Wait until what has been settled is on its way."""
 
@@ -89,8 +86,8 @@ class Inlet(Protocol):
     def take(self, caller: Any) -> Any:
         """The oldest item, for a caller. Call only while there is one.
 
-        ``caller`` comes from caller(); or it is the task, if the inlet was not there yet when that
-        asked; or None if no task did.
+        ``caller`` comes from caller(); or it is the Lease that asks; or the task, if the inlet was
+        not there yet when that asked; or None if no task did.
         """
 
     def drained(self) -> None:

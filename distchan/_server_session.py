@@ -294,6 +294,11 @@ class ServerSession(Session):
     def pending(self) -> int:
         return self._encoder.size + self._credit_due
 
+    @property
+    def has_stalled(self) -> bool:
+        # A client with items may compute for as long as it likes, its loop standing still.
+        return super().has_stalled and not self.outstanding
+
     def data_to_send(self) -> list[bytes | bytearray]:
         self._unflushed = 0
         if self._credit_due:

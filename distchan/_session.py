@@ -178,8 +178,8 @@ class Session:
         return self._encoder.size
 
     @property
-    def in_mid_frame(self) -> bool:
-        """Whether part of a frame has come, and the rest has not."""
+    def has_stalled(self) -> bool:
+        """Whether part of a frame has come, and the rest is to be expected at once."""
         return self._decoder.in_mid_frame
 
     def data_to_send(self) -> list[bytes | bytearray]:

@@ -33,6 +33,8 @@ RESULT_LENGTH_SIZE: Final = 4
 CONTROL_LIMIT: Final = 64 * 1024
 #: The most items that one SETTLE frame may settle: they fit into CONTROL_LIMIT.
 MOST_SETTLED: Final = 4096
+#: The most results in one SETTLE frame. Empty ones have no size that would limit them.
+MOST_RESULTS: Final = 65_536
 #: The largest ``max_frame_size`` whose frames have a length that fits an int32.
 MAX_FRAME_SIZE: Final = 2**31 - 1 - CONTROL_LIMIT
 

@@ -123,10 +123,11 @@ async def test_a_peer_that_stops_in_mid_frame_is_cut_off(
     async with serving(monkeypatch, out, None, heartbeat=0.1) as (server, listener):
         host, port = server.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        hello = msgspec.structs.replace(wiring(str, str).hello, sends=None, session=b"1")
+        hello = msgspec.structs.replace(wiring(str, str).hello, sends=None, session=bytes(16))
         payload = bytes([Kind.HELLO]) + hello.pack()
         writer.write(struct.pack("<Ii", SIGNATURE, len(payload)) + payload)
-        await server.wait_ready()
+        while not server.num_clients:
+            await asyncio.sleep(0)
         if half is None:
             (connection,) = server._connections
             checks = asyncio.Event()
