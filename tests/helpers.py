@@ -37,7 +37,7 @@ class Link:
     """A server's and a client's session, linked in memory; ``carry`` plays the network.
 
     ``cut`` ends the connection, whatever is on its way; ``reconnect`` begins another one, as a
-    Server and a Client would. ``forget`` has the server give the session up.
+    Server and a Client would. ``forget`` has the server give the session up, or start again.
     """
 
     def __init__(self, server: Wiring, client: Wiring) -> None:
@@ -49,15 +49,17 @@ class Link:
         self.client.start()
 
     def _stranger(self) -> ServerSession:
-        return self.server_wiring.session(ServerSession, find=lambda session_id: self._found)
+        return self.server_wiring.session(ServerSession, find=lambda hello: self._found)
 
-    def cut(self) -> None:
-        self.server.cut()
+    def cut(self, *, noticed: bool = True) -> None:
+        """``noticed``: by the server, too, before the client is back."""
+        if noticed:
+            self.server.cut()
         self.client.cut()
         self._found = self.server
 
-    def forget(self) -> None:
-        self._found = Remembered(self.server.received)
+    def forget(self, *, restarted: bool = False) -> None:
+        self._found = None if restarted else Remembered(self.server.memory)
 
     def reconnect(self) -> None:
         self.server = self._stranger()

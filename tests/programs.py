@@ -17,7 +17,16 @@ async def echo(address: str) -> None:
 
 async def hoard(address: str) -> None:
     """A worker that never receives what it is dealt."""
-    async with distchan.Client(address, None, distchan.Channel(int), prefetch=10):
+    async with distchan.Client(address, None, distchan.Channel(int)):
+        await asyncio.Event().wait()
+
+
+async def dawdle(address: str) -> None:
+    """A worker that sends results for its first items, but never comes back for others."""
+    out, in_ = distchan.Channel(int), distchan.Channel(int)
+    async with distchan.Client(address, out, in_):
+        await out.send_many(await in_.receive_many(5))
+        print("sent", flush=True)
         await asyncio.Event().wait()
 
 
@@ -34,4 +43,5 @@ async def count(address: str) -> None:
 
 if __name__ == "__main__":
     name, address = sys.argv[1:]
-    distchan.run({"echo": echo, "hoard": hoard, "count": count}[name](address))
+    programs = {"echo": echo, "hoard": hoard, "dawdle": dawdle, "count": count}
+    distchan.run(programs[name](address))

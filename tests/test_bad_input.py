@@ -22,8 +22,24 @@ def frame(payload: bytes, *, signature: int = SIGNATURE, length: int | None = No
 
 def hello(**changes: Any) -> bytes:
     """The HELLO of a proper client of str and str, with changes."""
-    proper = msgspec.structs.replace(wiring(str, str, prefetch=100).hello, **changes)
+    fields = {"session": b"a stranger"} | changes
+    proper = msgspec.structs.replace(wiring(str, str, prefetch=100).hello, **fields)
     return frame(bytes([Kind.HELLO]) + proper.pack())
+
+
+def wants(window: int) -> bytes:
+    """Says how many items a client wants."""
+    return frame(struct.pack("<BQQ", Kind.WINDOW, window, 0))
+
+
+def result(number: int, payload: bytes = b"\xa1x") -> bytes:
+    """A result that belongs to no item."""
+    return frame(struct.pack("<BQ", Kind.RESULT, number) + payload)
+
+
+def settlement(number: int, outcome: int, items: list[int], *entries: bytes) -> bytes:
+    head = struct.pack(f"<BQBI{len(items)}Q", Kind.SETTLE, number, outcome, len(items), *items)
+    return frame(head + b"".join(struct.pack("<I", len(e)) + e for e in entries))
 
 
 HOSTILE = {
@@ -41,19 +57,30 @@ HOSTILE = {
     "hello, then garbage": hello() + b"\x00" * 20,
     "hello, then an unknown kind": hello() + frame(b"\x63"),
     "a second hello": hello() * 2,
-    "hello, then too large an item": hello() + frame(b"\x03", length=2**24),
-    "hello, then a wrong number": hello() + frame(b"\x03" + struct.pack("<Q", 7) + b"\xa1x"),
-    "hello, then data without credit": hello()
-    + b"".join(frame(b"\x03" + struct.pack("<Q", n) + b"\xa1x") for n in range(300)),
-    "hello, then more confirmed than sent": hello()
-    + frame(bytes([Kind.CREDIT]) + struct.pack("<QQQ", 50, 60, 60)),
-    "hello, then a wrong count": hello() + frame(bytes([Kind.CLOSE]) + struct.pack("<Q", 3)),
-    "hello, then closed twice": hello() + frame(bytes([Kind.CLOSE]) + bytes(8)) * 2,
+    "hello, then too large a result": hello() + frame(bytes([Kind.RESULT]), length=2**24),
+    "hello, then a wrong number": hello() + result(7),
+    "hello, then results without credit": hello() + b"".join(result(n) for n in range(300)),
+    "hello, then the settlement of nothing": hello() + settlement(0, 0, [5]),
+    "hello, then an unknown outcome": hello() + settlement(0, 77, []),
+    "hello, then lengths that contradict each other": hello()
+    + frame(struct.pack("<BQBI", Kind.SETTLE, 0, 0, 1000)),
+    "hello, then more handed out than sent": hello()
+    + frame(struct.pack("<BQQ", Kind.WINDOW, 5, 60)),
+    "hello, then a leave that has more than was sent": hello()
+    + frame(struct.pack("<BQ", Kind.LEAVE, 1)),
+    "hello, then a frame of the server": hello() + frame(bytes([Kind.CREDIT]) + bytes(24)),
+    "hello, then a wrong count": hello() + frame(struct.pack("<BQ", Kind.CLOSE, 3)),
+    "hello, then a result after the end": hello()
+    + frame(bytes([Kind.CLOSE]) + bytes(8))
+    + result(0),
+    "hello of a session without figures that make sense": hello(epoch=-1),
 }
 
 
 @contextlib.asynccontextmanager
-async def serving(**options: Any) -> AsyncIterator[tuple[Server, Channel[str], Channel[str]]]:
+async def serving(
+    resume_timeout: float = 0.05, **options: Any
+) -> AsyncIterator[tuple[Server, Channel[str], Channel[str]]]:
     """A server with a well-behaved worker, which must not notice anything."""
     out, in_ = Channel(str), Channel(str)
     w_out, w_in = Channel(str), Channel(str)
@@ -64,7 +91,8 @@ async def serving(**options: Any) -> AsyncIterator[tuple[Server, Channel[str], C
         w_out.close()
 
     limits = {"prefetch": 10, "max_frame_size": 1 << 20} | options
-    async with Server("localhost:0", out, in_, **limits) as server:
+    limits_of_server = limits | {"resume_timeout": resume_timeout}
+    async with Server("localhost:0", out, in_, **limits_of_server) as server:
         async with Client(server.address, w_out, w_in, **limits):
             worker = asyncio.create_task(work())
             await server.wait_ready()
@@ -96,8 +124,7 @@ async def test_a_hostile_peer_is_turned_away_and_harms_nobody(
         results = []
         for text in ("a", "b", "c"):
             await out.send(text)
-            result = await in_.receive()
-            results.append(result)
+            results.append(await in_.receive())
         assert results == ["A", "B", "C"]
 
 
@@ -105,8 +132,7 @@ async def test_good_results_before_bad_ones_are_kept() -> None:
     async with serving() as (server, _, in_):
         host, port = server.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        good = frame(b"\x03" + struct.pack("<Q", 0) + b"\xa4good")
-        writer.write(hello() + good + frame(b"\x63"))
+        writer.write(hello() + result(0, b"\xa4good") + frame(b"\x63"))
         await reader.read()
         writer.close()
         await writer.wait_closed()
@@ -119,14 +145,8 @@ async def test_results_that_do_not_decode_are_left_out_and_logged(
     async with serving() as (server, _, in_):
         host, port = server.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        results = (b"\xa1a", b"\xc1", b"\x05", b"\xa1b")
-        writer.write(
-            hello()
-            + b"".join(
-                frame(b"\x03" + struct.pack("<Q", number) + result)
-                for number, result in enumerate(results)
-            )
-        )
+        payloads = (b"\xa1a", b"\xc1", b"\x05", b"\xa1b")
+        writer.write(hello() + b"".join(result(*each) for each in enumerate(payloads)))
         assert [await in_.receive(), await in_.receive()] == ["a", "b"]
         writer.close()
         await writer.wait_closed()
@@ -141,12 +161,12 @@ class Order:
     number: int
 
 
-async def test_items_that_do_not_decode_are_left_out_and_nothing_is_lost(
+async def test_items_that_do_not_decode_are_dead_letters_and_no_other_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     out, first, second = Channel(Order), Channel(Order), Channel(Order)
-    async with Server("localhost:0", out, None) as server:
-        async with Client(server.address, None, first, prefetch=6):
+    async with Server("localhost:0", out, None, prefetch=6) as server:
+        async with Client(server.address, None, first):
             for number in (0, "one", 2, "three", 4, "five"):
                 await out.send(Order(number))  # type: ignore[arg-type]
             async for order in first:
@@ -156,8 +176,35 @@ async def test_items_that_do_not_decode_are_left_out_and_nothing_is_lost(
         async with Client(server.address, None, second):
             out.close()
             assert [order.number async for order in second] == [2, 4]
-        assert server.statistics().lost == 0
-    assert "could not decode an item: data frame 1 does not decode" in caplog.text
+        letters = [server.dead_letters.receive_nowait() for _ in range(3)]
+        figures = server.statistics()
+        assert (figures.undecodable, figures.dead_lettered, figures.settled) == (3, 3, 3)
+    # They do not decode here, either.
+    assert [msgspec.msgpack.decode(letter.item)["number"] for letter in letters] == [
+        "one",
+        "three",
+        "five",
+    ]
+    assert [letter.attempts for letter in letters] == [1, 1, 1]
+    assert all("Expected `int`, got `str`" in letter.reason for letter in letters)
+    assert f"an item from {server.address}: data frame 1 does not decode" in caplog.text
+
+
+async def test_what_a_hostile_peer_holds_goes_to_others_at_once() -> None:
+    async with serving(resume_timeout=1000) as (server, out, in_):
+        host, port = server.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(hello() + wants(10))
+        await server.wait_ready(2)
+        for _ in range(10):
+            out.send_nowait("x")
+        assert [client.held for client in server.clients] == [5, 5]
+        writer.write(settlement(0, 0, [0, 0], b"\xa1?"))
+        assert b"is not outstanding" in await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert [await in_.receive() for _ in range(10)] == ["X"] * 10
+        assert server.statistics().redelivered == 5
 
 
 async def test_a_peer_that_says_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
@@ -177,7 +224,7 @@ async def test_a_connection_cut_in_mid_frame_is_the_end_of_that_client_only(
     async with serving() as (server, out, in_):
         host, port = server.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(hello() + frame(b"\x03", length=500))
+        writer.write(hello() + frame(bytes([Kind.RESULT]), length=500))
         await reader.read(1)  # it has been welcomed
         assert server.num_clients == 2
         writer.transport.abort()
@@ -207,6 +254,9 @@ class HostileServer(asyncio.Protocol):
     [
         (hello() + b"GET / HTTP/1.1", InvalidSignature),
         (hello() + frame(bytes([Kind.LEAVE])), ProtocolError),
+        (hello() + frame(bytes([Kind.BYE])), ProtocolError),
+        (hello() + frame(bytes([Kind.ITEM]) + bytes(20) + b"\xa1x") * 2, ProtocolError),
+        (hello() + frame(struct.pack("<BQQQ", Kind.CREDIT, 50, 60, 60)), ProtocolError),
         (hello() + frame(b"", length=-1), ProtocolError),
     ],
 )

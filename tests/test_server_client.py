@@ -56,13 +56,20 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def hold(channel: Channel[Any]) -> None:
+    await channel.receive()
+    await asyncio.Event().wait()
+
+
 @contextlib.asynccontextmanager
 async def joined(server: Server, out: Any, in_: Any, **options: Any) -> AsyncIterator[Any]:
-    """A client that the server knows to be there."""
+    """A client that the server knows to be there, and to want items if there are any."""
     before = server.num_clients
     async with Client(server.address, out, in_, **options) as client:
         while server.num_clients == before:
             await asyncio.sleep(0)
+        if in_ is not None:
+            await server.wait_ready(server.num_clients)
         yield client
 
 
@@ -82,7 +89,10 @@ class TestThereAndBack:
     async def test_item_i_goes_to_client_i_mod_n(self) -> None:
         out = Channel(int)
         channels = [Channel(int) for _ in range(10)]
-        async with Server("localhost:0", out, None) as server, contextlib.AsyncExitStack() as stack:
+        async with contextlib.AsyncExitStack() as stack:
+            server = await stack.enter_async_context(
+                Server("localhost:0", out, None, prefetch=256)  # so that all always have credit
+            )
             for channel in channels:
                 await stack.enter_async_context(joined(server, None, channel))
             assert server.num_clients == 10
@@ -213,7 +223,8 @@ class TestCodecs:
         out: Channel[Any] = Channel(bytes)
         in_ = Channel(bytes)
         big = bytes(range(256)) * 4096
-        async with Server("localhost:0", out, None, codec="raw") as server:
+        # The test holds an item while it sends the next one.
+        async with Server("localhost:0", out, None, codec="raw", prefetch=2) as server:
             async with Client(server.address, None, in_, codec="raw"):
                 for item in (b"", b"x", big, bytearray(b"abc"), memoryview(big)):
                     await out.send(item)
@@ -414,14 +425,18 @@ class TestMembership:
                     first, second = server.clients
                     assert (first.held, second.held) == (1, 0)
                     assert first.address.startswith("127.0.0.1:")
-                    assert await a_in.receive() == "x"
+                    async with a_in.lease() as item:
+                        assert item == "x"
+                        await settle()
+                        assert server.clients[0].held == 1
                     while server.clients[0].held:
                         await asyncio.sleep(0)
                     assert server.clients[0].settled == 1
                 while server.num_clients == 2:
                     await asyncio.sleep(0)
             figures = server.statistics()
-            assert (figures.dealt, figures.results, figures.lost) == (1, 0, 0)
+            assert (figures.dealt, figures.settled, figures.results) == (1, 1, 0)
+            assert (figures.held, figures.redelivered) == (0, 0)
 
     async def test_a_client_without_incoming_is_dealt_nothing(self) -> None:
         out, in_ = Channel(str), Channel(str)
@@ -446,7 +461,7 @@ class TestMembership:
     async def test_what_a_leaving_client_has_not_received_goes_to_others(self) -> None:
         out, in_ = Channel(int), Channel(int)
         other = Channel(int)
-        async with Server("localhost:0", out, None) as server:
+        async with Server("localhost:0", out, None, prefetch=256) as server:
             async with joined(server, None, in_):
                 for i in range(10):
                     await out.send(i)
@@ -460,7 +475,7 @@ class TestMembership:
     async def test_closing_incoming_is_leaving_the_rotation(self) -> None:
         out, results = Channel(int), Channel(int)
         a_out, a_in, b_in = Channel(int), Channel(int), Channel(int)
-        async with Server("localhost:0", out, results) as server:
+        async with Server("localhost:0", out, results, prefetch=256) as server:
             async with joined(server, a_out, a_in), joined(server, None, b_in):
                 for i in range(4):
                     await out.send(i)
@@ -498,21 +513,45 @@ class TestMembership:
                 tasks.create_task(relay(server.address))
             tasks.create_task(send_all(out, list(range(600))))
             assert sorted(await collect(in_)) == list(range(600))
-            assert server.statistics().lost == 0
+            assert server.statistics().redelivered == 0
 
 
 class TestBackPressure:
     async def test_a_sender_waits_for_workers_that_do_not_receive(self) -> None:
         out, in_ = Channel(int), Channel(int)
-        async with Server("localhost:0", out, None, drain_timeout=0) as server:
-            async with joined(server, None, in_, prefetch=5):
+        async with Server("localhost:0", out, None, prefetch=5, drain_timeout=0) as server:
+            async with joined(server, None, in_):
                 for i in range(5):
                     await out.send(i)
                 with pytest.raises(WouldBlock):
                     out.send_nowait(5)
                 sending = asyncio.create_task(out.send(5))
-                assert [await in_.receive() for _ in range(2)] == [0, 1]
+                assert await in_.receive() == 0
+                await settle()
+                assert not sending.done()  # the first item is in hand, not done
+                assert await in_.receive() == 1
                 await sending
+
+    async def test_a_client_is_dealt_what_its_tasks_wait_for_or_hold(self) -> None:
+        out, in_ = Channel(int), Channel(int)
+        async with Server("localhost:0", out, None, drain_timeout=0) as server:
+            async with joined(server, None, in_):
+                out.send_nowait(0)  # for a task that is yet to come
+                with pytest.raises(WouldBlock):
+                    out.send_nowait(1)
+                workers = [asyncio.create_task(hold(in_)) for _ in range(3)]
+                for i in (1, 2):
+                    await out.send(i)
+                while in_.statistics().received < 3:
+                    await asyncio.sleep(0)
+                await settle()
+                with pytest.raises(WouldBlock):  # each of them holds one
+                    out.send_nowait(3)
+                waiting = asyncio.create_task(in_.receive())
+                await out.send(3)
+                assert await waiting == 3
+                for worker in workers:
+                    worker.cancel()
 
     async def test_results_that_nobody_receives_hold_up_the_workers(self) -> None:
         in_, results = Channel(int), Channel(int)
@@ -531,7 +570,8 @@ class TestBackPressure:
             out, in_ = Channel(int), Channel(int)
             async with Server("localhost:0", out, None, prefetch=ours, drain_timeout=0) as server:
                 async with joined(server, None, in_, prefetch=theirs):
-                    for i in range(least):
+                    await out.send(0)
+                    for i in range(1, least):
                         out.send_nowait(i)
                     with pytest.raises(WouldBlock):
                         out.send_nowait(least)
@@ -547,7 +587,7 @@ class TestBackPressure:
 
     async def test_a_stalled_client_is_skipped(self) -> None:
         out, stalled, eager = Channel(int), Channel(int), Channel(int)
-        async with Server("localhost:0", out, None) as server:
+        async with Server("localhost:0", out, None, prefetch=256) as server:
             async with (
                 joined(server, None, stalled, prefetch=3),
                 joined(server, None, eager),
