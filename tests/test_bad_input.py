@@ -22,7 +22,7 @@ def frame(payload: bytes, *, signature: int = SIGNATURE, length: int | None = No
 
 def hello(**changes: Any) -> bytes:
     """The HELLO of a proper client of str and str, with changes."""
-    fields = {"session": b"a stranger"} | changes
+    fields = {"session": b"a stranger's 16 b"} | changes
     proper = msgspec.structs.replace(wiring(str, str, prefetch=100).hello, **fields)
     return frame(bytes([Kind.HELLO]) + proper.pack())
 

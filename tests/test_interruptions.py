@@ -220,6 +220,70 @@ async def test_what_is_buffered_when_the_servers_incoming_is_closed_is_still_rec
     assert await reading == list(range(5))
 
 
+async def test_a_short_cut_costs_nothing() -> None:
+    out, results, w_in, w_out = Channel(int), Channel(int), Channel(int), Channel(int)
+    executed, got = [], []
+
+    async def work() -> None:
+        async for number in w_in:
+            executed.append(number)
+            await w_out.send(number)
+        w_out.close()
+
+    async with Server("localhost:0", out, results, prefetch=8) as server:
+        async with Client(server.address, w_out, w_in), asyncio.TaskGroup() as tasks:
+            tasks.create_task(work())
+            sending = tasks.create_task(out.send_many(range(300)))
+            sending.add_done_callback(lambda _: out.close())
+            async for number in results:
+                got.append(number)
+                if number % 100 == 50:
+                    (connection,) = server._connections
+                    connection.abort()
+        figures = server.statistics()
+        assert (figures.dealt, figures.redelivered, figures.settled) == (300, 0, 300)
+    assert executed == got == list(range(300))
+
+
+async def test_after_a_long_cut_the_results_of_what_is_in_hand_are_discarded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    out, results, w_in, w_out = Channel(str), Channel(str), Channel(str), Channel(str)
+    attempts: list[tuple[str, int | None]] = []
+    given_up = asyncio.Event()
+
+    async def work() -> None:
+        with contextlib.suppress(EndOfChannel):
+            while True:
+                lease = w_in.lease()
+                async with lease as text:
+                    attempts.append((text, lease.attempt))
+                    await w_out.send(text.upper())
+                    await given_up.wait()
+                    await w_out.send(text.upper() + "!")
+        w_out.close()
+
+    async with Server("localhost:0", out, results, prefetch=8, resume_timeout=0) as server:
+        async with Client(server.address, w_out, w_in), asyncio.TaskGroup() as tasks:
+            tasks.create_task(work())
+            await out.send_many("ab")
+            while not attempts:
+                await asyncio.sleep(0)
+            (connection,) = server._connections
+            connection.abort()
+            while "the old one is lost" not in caplog.text:  # the client is back
+                await asyncio.sleep(0.01)
+            given_up.set()
+            out.close()
+            got = [text async for text in results]
+        assert server.statistics().redelivered == 2
+    assert sorted(got) == ["A", "A!", "B", "B!"]
+    # What was not in hand has simply gone to others: nobody had worked on it.
+    assert [text for text, _ in sorted(attempts)] == ["a", "a", "b"]
+    assert ("a", 2) in attempts
+    assert "1 items in the hands of tasks here go to others" in caplog.text
+
+
 async def test_connect_timeout_bounds_a_handshake_that_never_comes() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"

@@ -625,6 +625,18 @@ class TestWindow:
         link.carry()
         assert link.server.credit == 8
 
+    def test_an_item_that_gets_company_all_the_same_is_alone_from_then_on(self) -> None:
+        link = opened()
+        send(link, "a")
+        send(link, "poison", alone=True)  # for want of a client that holds nothing
+        link.carry()
+        settle(link, [0])
+        link.carry()
+        assert link.server.credit == 0
+        settle(link, [1])
+        link.carry()
+        assert link.server.credit == 8
+
     @pytest.mark.parametrize("way", ["given back", "left"])
     def test_an_item_that_was_alone_leaves_the_place_to_others(self, way: str) -> None:
         link = opened()
@@ -675,6 +687,22 @@ class TestCredit:
         link.server.took(8, 16)
         link.carry()
         assert link.client.credit == 4
+
+    def test_settlements_without_results_need_no_credit(self) -> None:
+        link = opened(result_window=4)
+        for _ in range(8):
+            send(link, "x")
+        link.carry()
+        settle(link, [0], *"ABCD")
+        settle(link, [1])
+        at_server, _ = link.carry()
+        assert results_of(at_server) == list("ABCD")
+        assert link.client.credit == 0
+        settle(link, [2])
+        link.client.give_back(Outcome.FAILED, [3], "")
+        at_server, _ = link.carry()
+        assert results_of(at_server) == []
+        assert link.server.settled == 3
 
     def test_counts_bytes_too(self) -> None:
         link = opened(prefetch_bytes=10)
@@ -837,6 +865,7 @@ class TestAnnouncements:
     ) -> None:
         link = self.dealt()
         link.client.give_back(outcome, [1], "")
+        assert link.client.announced == (0 if outcome is Outcome.RETURNED else 2)
         link.carry()
         assert self.suspects(link) == suspects
 
