@@ -52,9 +52,7 @@ async def cluster(
         await worker.wait()
 
 
-async def run(
-    out: distchan.Channel[int], in_: distchan.Channel[int], count: int
-) -> float:
+async def run(out: distchan.Channel[int], in_: distchan.Channel[int], count: int) -> float:
     """Seconds for so many items there and back."""
     start = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:

@@ -8,7 +8,7 @@ from typing import Final, Protocol, cast
 
 from distchan._address import spell
 from distchan._client_session import ClientSession
-from distchan._liveness import acknowledges_nothing, keep_alive
+from distchan._liveness import keep_alive, unanswered_for
 from distchan._session import Event, Session
 from distchan.errors import DistchanError, HandshakeError, ProtocolError
 
@@ -74,6 +74,8 @@ class Connection(asyncio.Protocol):
         #: For the handshake, then for closing.
         self._deadline: asyncio.TimerHandle | None = None
         self._heartbeat_timer: asyncio.TimerHandle | None = None
+        #: Since when something has been on its way to a host that acknowledges nothing.
+        self._unanswered_since: float | None = None
 
     # -- the transport's side ---------------------------------------------------------------------
 
@@ -196,8 +198,14 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        silence = self._loop.time() - self.last_heard
-        if acknowledges_nothing(transport.get_extra_info("socket"), self._heartbeat):
+        now = self._loop.time()
+        silence = now - self.last_heard
+        unanswered = unanswered_for(transport.get_extra_info("socket"))
+        if unanswered is None:
+            self._unanswered_since = None
+        elif self._unanswered_since is None or unanswered < now - self._unanswered_since:
+            self._unanswered_since = now  # at least since this look
+        if self._unanswered_since is not None and now - self._unanswered_since > self._heartbeat:
             self._cut(f"its host has acknowledged nothing for {self._heartbeat:g} s")
         elif self.session.has_stalled and silence > _LONGEST_STALL:
             self._cut(f"it stopped in the middle of a frame for {silence:.0f} s")
@@ -205,7 +213,7 @@ class Connection(asyncio.Protocol):
             self._check_heartbeat_later()
 
     def _check_heartbeat_later(self) -> None:
-        self._heartbeat_timer = self._loop.call_later(self._heartbeat / 2, self._check_heartbeat)
+        self._heartbeat_timer = self._loop.call_later(self._heartbeat / 4, self._check_heartbeat)
 
     def _cut(self, reason: str) -> None:
         self.reason = TimeoutError(reason)

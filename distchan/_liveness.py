@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import Final
 
-__all__ = ["acknowledges_nothing", "keep_alive"]
+__all__ = ["keep_alive", "unanswered_for"]
 
 # Linux, struct tcp_info: eight bytes, of which the fourth counts unanswered probes of a closed
 # window; then 32-bit words, of which these are the fifth and the thirteenth.
@@ -35,23 +35,23 @@ def keep_alive(sock: socket.socket, seconds: float) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def acknowledges_nothing(sock: socket.socket, seconds: float) -> bool:
-    """Whether something is on its way, and the other host has been silent for so long."""
+def unanswered_for(sock: socket.socket) -> float | None:
+    """Seconds since the other host's last acknowledgement, if something is on its way to it.
+
+    That may have been sent much later than the last acknowledgement came. None: nothing is on its
+    way, or nobody knows.
+    """
     if not _is_tcp(sock) or not hasattr(socket, "TCP_INFO"):
-        return False
+        return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     except OSError:
-        return False
+        return None
     if len(info) < _TCP_INFO.size:
-        return False
-    return _is_silent(info, seconds)
-
-
-def _is_silent(info: bytes, seconds: float) -> bool:
-    probes, unacknowledged, since_last = _TCP_INFO.unpack(info[: _TCP_INFO.size])
+        return None
+    probes, unacknowledged, since_last = _TCP_INFO.unpack(info)
     # A single probe may be on its way at any time.
-    return bool((unacknowledged > 0 or probes > 1) and since_last > seconds * 1000)
+    return since_last / 1000 if unacknowledged > 0 or probes > 1 else None
 
 
 def _is_tcp(sock: socket.socket) -> bool:

@@ -417,9 +417,9 @@ class DeliveryModel(RuleBasedStateMachine):
                 if attempt is not None:
                     assert attempt == self.items[number].attempt
                 for before in self.groups_of[number]:
-                    assert (
-                        before.given_back or (before.session, number) in self.void
-                    ), "worked on twice"
+                    assert before.given_back or (before.session, number) in self.void, (
+                        "worked on twice"
+                    )
             self.groups_of[number].append(group)
         if worker.poison and worker.alive:
             worker.poison -= 1
@@ -801,6 +801,7 @@ class DeliveryModel(RuleBasedStateMachine):
     def _drain(self) -> None:
         """The network is good from now on, everybody works; whoever died is found out."""
         for worker in self.workers:
+            worker.poison = 0
             if worker.alive:
                 self.loop.let_in(worker.name)
         for link in self._links():
