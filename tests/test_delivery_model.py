@@ -27,6 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from distchan import Channel, ChannelClosed, Client, ConnectionLost, DistchanError, WouldBlock
 from distchan._client_session import ClientSession, Fenced
 from distchan._dealer import Dealer
+from distchan._hub import Hub
 from distchan._server_session import Item, ServerSession
 from distchan._session import Event, Opened, Session
 from distchan._wire import Outcome
@@ -268,6 +269,7 @@ class DeliveryModel(RuleBasedStateMachine):
         assert self.hub.dealer is not None
         self.dealer = self.hub.dealer
         self.helping = False
+        self.speaking: ServerSession | None = None
         self.close_server = asyncio.Event()
         self.serving = self.loop.create_task(self._serve())
 
@@ -325,6 +327,11 @@ class DeliveryModel(RuleBasedStateMachine):
             numbers = {id(item): number for number, item in self.items.items()}
             self.suspected -= {numbers[id(item)] for item in items}
 
+        def on_event(hub: Hub, session: ServerSession, event: Event) -> None:
+            self.speaking = session
+            original_on_event(hub, session, event)
+            self.speaking = None
+
         def help_suspects(dealer: Dealer) -> None:
             self.helping = True
             original_help(dealer)
@@ -338,6 +345,8 @@ class DeliveryModel(RuleBasedStateMachine):
         watch(Dealer, "take_back_failed", exonerate)
         original_surrender = ServerSession.surrender
         self.patches.enter_context(mock.patch.object(ServerSession, "surrender", surrender))
+        original_on_event = Hub.on_event
+        self.patches.enter_context(mock.patch.object(Hub, "on_event", on_event))
         original_help = Dealer.help_suspects
         self.patches.enter_context(mock.patch.object(Dealer, "help_suspects", help_suspects))
 
@@ -376,9 +385,12 @@ class DeliveryModel(RuleBasedStateMachine):
             self._check_turn(session)
 
     def _check_turn(self, session: ServerSession) -> None:
-        """Nobody who has credit may see anybody else have two turns before his own."""
+        """Nobody who has credit may see anybody else have two turns before his own.
+
+        What somebody has just given back goes to others first.
+        """
         for other in self.dealer._ring:
-            if other is session or not other.credit:
+            if other in (session, self.speaking) or not other.credit:
                 self.passed[other].clear()
             else:
                 assert session not in self.passed[other], "passed over"
