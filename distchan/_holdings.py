@@ -79,8 +79,6 @@ class Holder:
         If they are not done but have been given back, it is dropped: others will work on them.
         """
         if items is not self.items or not items:
-            if not items:
-                self._holdings.discarded += 1
             return not items
         assert payload is not None, "everything in a bound channel is encoded"
         size = self.size + len(payload)
@@ -179,7 +177,6 @@ class Holdings:
         self.on_settled: Callable[[], None] | None = None
         self._paid = asyncio.Event()
         self._warned = False
-        self.discarded = 0
 
     def __iter__(self) -> Iterator[Holder]:
         yield from self.tasks.values()
@@ -347,6 +344,8 @@ class Holdings:
                 holder.fenced = True
         self.held = 0
         void = len(self._owed)
+        for items, _, _ in self._owed:
+            items.clear()  # not done after all
         self._owed.clear()
         self._nothing_owed_if_so()
         if fenced or void:
