@@ -370,7 +370,8 @@ class DeliveryModel(RuleBasedStateMachine):
         assert not session.over
         assert not self.hub.work_done
         outstanding = session.outstanding.values()
-        assert all(item is not other for s in self.hub.sessions.values() for other in outstanding)
+        for one in self.hub.sessions.values():
+            assert all(item is not other for other in one.outstanding.values()), "dealt twice"
         assert len(outstanding) < session._window
         assert self.prefetch == "auto" or len(outstanding) < self.prefetch
         assert sum(len(other.payload) for other in outstanding) < self.prefetch_bytes

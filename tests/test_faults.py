@@ -133,7 +133,7 @@ async def test_a_worker_that_is_stopped_slows_nobody() -> None:
     out, in_ = Channel(int), Channel[tuple[int, int]](tuple[int, int])
     async with (
         processes() as start,
-        Server("localhost:0", out, in_, prefetch=16, resume_timeout=0.2) as server,
+        Server("localhost:0", out, in_, prefetch=16, heartbeat=0.3, resume_timeout=0.2) as server,
         asyncio.TaskGroup() as group,
     ):
         stopped = await start("work", server.address, 0)
@@ -192,12 +192,12 @@ async def test_a_worker_that_computes_for_long_stays_a_member() -> None:
             in_,
             prefetch=1000,
             prefetch_bytes=1 << 26,
-            heartbeat=2.0,
+            heartbeat=0.3,
             resume_timeout=0,
         ) as server,
         asyncio.TaskGroup() as group,
     ):
-        await start("compute", server.address, 3)
+        await start("compute", server.address, 1.5)
         await server.wait_ready()
         group.create_task(send_all(out, items))
         assert [item async for item in in_] == items
