@@ -53,6 +53,9 @@ class Inbox:
     def awaited(self) -> None:
         """A task waits for a result."""
 
+    def pause(self) -> None:
+        """Nothing is to be told to anybody."""
+
     def prepare(self, count: int) -> int:
         return count
 

@@ -72,6 +72,13 @@ class Intake:
     def awaited(self) -> None:
         self.update_window()
 
+    def pause(self) -> None:
+        # It is written in that turn, so that what is taken after it needs no write of its own.
+        self.update_window()
+        session = self._session
+        if session is not None and self._settles:
+            session.announce(session.handed + max(self._pace.go, self.channel._demand))
+
     def prepare(self, count: int) -> int:
         session = self._session
         if session is None or not self._settles:
@@ -108,8 +115,7 @@ class Intake:
         if number > session.written and self._settles:
             # Written before the task can do anything with the item: if that takes the process
             # down, the server knows that it may be to blame.
-            self.update_window()
-            session.announce(number + 1 + max(self._pace.go, self.channel._demand))
+            self.pause()
             self._write()
         return value
 

@@ -11,7 +11,7 @@ now = time.perf_counter
 #: back, too little for anybody else to miss it.
 _SURPLUS: Final = 0.004
 #: So much work may be done in one go, before the loop turns and what is done is on its way.
-_GO: Final = 0.001
+_GO: Final = 0.002
 #: Of items that take less than that, in seconds, only some are measured: the clock costs.
 _TINY: Final = 0.0001
 _MOST_SURPLUS: Final = 1024

@@ -80,6 +80,9 @@ class Inlet(Protocol):
     def awaited(self) -> None:
         """A task has begun to wait for an item, or does not wait any longer."""
 
+    def pause(self) -> None:
+        """A task lets the loop turn before it goes on taking."""
+
     def prepare(self, count: int) -> int:
         """A task is about to take so many items in a row. Returns how many it may take."""
 

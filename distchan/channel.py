@@ -751,6 +751,8 @@ class Channel(Generic[T]):
     async def _breathe(self) -> None:
         """Let the loop turn. Before an operation, never after: cancelling it here is harmless."""
         self._streak = 0
+        if self._inlet is not None:
+            self._inlet.pause()
         await _turn()
 
     def _break_streak(self) -> None:

@@ -9,12 +9,15 @@ import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import distchan
 from distchan import Channel, Client, Server
 
 Results: TypeAlias = Channel[tuple[int, int]]
+
+#: The exit status of poisoned workers.
+POISONED: Final = 70
 
 # -- workers that die of poison: negative numbers, by a signal those that are odd -----------------
 
@@ -23,7 +26,7 @@ def swallow(number: int) -> None:
     if number < 0:
         if number % 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(1)
+        os._exit(POISONED)
 
 
 async def in_a_stream(out: Results, in_: Channel[int]) -> None:

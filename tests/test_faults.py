@@ -21,6 +21,7 @@ from distchan._client_session import ClientSession, Fenced, Resumed
 from distchan._connection import Connection
 from distchan._server_session import ServerSession
 from distchan._session import Bye, Event, Opened
+from tests.chaos_programs import POISONED
 from tests.helpers import wiring
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -77,9 +78,8 @@ class Keeper:
     async def _keep_one(self) -> None:
         while True:
             process = await self._start(*self._arguments)
-            if await process.wait() == 0:
-                return
-            self.deaths += 1
+            status = await process.wait()
+            self.deaths += status in (POISONED, -signal.SIGKILL)
 
 
 async def send_all(out: Channel[Any], items: Iterable[object]) -> None:
