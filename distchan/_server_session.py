@@ -236,7 +236,8 @@ class ServerSession(Session):
     def _settle(self, numbers: Sequence[int]) -> list[Item]:
         items = self._pop(numbers)
         if numbers:  # they have been handed out, or will never be
-            self.handed = max(self.handed, numbers[-1] + 1)
+            # Several frames may have come at once, and tasks settle in any order.
+            self.handed = max(self.handed, max(numbers) + 1)
         return items
 
     # -- results ----------------------------------------------------------------------------------

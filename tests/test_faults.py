@@ -12,7 +12,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pytest
 
@@ -90,25 +90,25 @@ async def send_all(out: Channel[Any], items: Iterable[object]) -> None:
 # -- poison ---------------------------------------------------------------------------------------
 
 EATERS = {
-    # A manner of chaos_programs.py, how many tasks, the poison among the items.
-    "in a stream": ("stream", 32, [-1]),
-    "in tasks that take turns": ("turns", 32, [-2]),
-    "in batches": ("batches", 2, [-1]),
-    "without waiting": ("nowait", 1, [-2]),
-    "in leases": ("leases", 8, [-1, -2]),
+    # A manner of chaos_programs.py, how many tasks, the prefetch, the poison among the items.
+    "in a stream": ("stream", 32, 256, [-1]),
+    "in tasks that take turns": ("turns", 8, "auto", [-2]),
+    "in batches": ("batches", 2, 256, [-1]),
+    "without waiting": ("nowait", 1, 256, [-2]),
+    "in leases": ("leases", 8, 256, [-1, -2]),
 }
 
 
-@pytest.mark.parametrize(("manner", "tasks", "poison"), EATERS.values(), ids=EATERS)
+@pytest.mark.parametrize(("manner", "tasks", "prefetch", "poison"), EATERS.values(), ids=EATERS)
 async def test_poison_harms_nothing_but_a_few_workers(
-    manner: str, tasks: int, poison: list[int]
+    manner: str, tasks: int, prefetch: int | Literal["auto"], poison: list[int]
 ) -> None:
     good = 2000
     numbers = [*range(good // 2), *poison, *range(good // 2, good)]
     out, in_ = Channel(int), Channel[tuple[int, int]](tuple[int, int])
     async with (
         processes() as start,
-        Server("localhost:0", out, in_, prefetch=256, resume_timeout=0.05) as server,
+        Server("localhost:0", out, in_, prefetch=prefetch, resume_timeout=0.05) as server,
     ):
         keeper = Keeper(start, "eat", server.address, manner, tasks)
         async with keeper.keep(2), asyncio.TaskGroup() as group:

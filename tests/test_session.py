@@ -852,6 +852,14 @@ class TestAnnouncements:
         link.carry()
         assert self.suspects(link) == ["a", "b", "d"]
 
+    def test_so_do_several_in_any_order(self) -> None:
+        link = self.dealt()
+        link.client.handed = 4
+        for number in (3, 0, 1):  # all of them in one piece
+            settle(link, [number])
+        link.carry()
+        assert self.suspects(link) == ["c", "e"]
+
     @pytest.mark.parametrize(
         ("outcome", "suspects"),
         [
