@@ -37,7 +37,7 @@ test: $(VENV)/installed  ## Run the test suite, on the compiled backend and on t
 	fi
 
 chaos: $(VENV)/installed  ## Kill, stop and cut off workers in three long runs; count what is lost
-	@$(BIN)/python -m tests.chaos --items 100000 --workers 4 --faults 50 --interval 0.25 kill stop proxy
+	@$(BIN)/python -m tests.chaos --items 100000 --workers 4 --faults 50 --interval 0.25 kill stop proxy mixed
 
 check: test lint  ## test, then formatting, lint and static types
 

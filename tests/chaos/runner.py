@@ -50,7 +50,7 @@ class Mode:
 # No item is to blame for what happens here, however often it happens to the same one.
 MODES: Final[dict[str, Mode]] = {
     # A random worker is killed and started again.
-    "kill": Mode(options={"resume_timeout": 0.2, "max_attempts": 1000}, working=0.35),
+    "kill": Mode(options={"resume_timeout": 0.2, "max_attempts": 1000}, working=0.25),
     # A random worker is stopped for longer than the server bears with it.
     "stop": Mode(options={"hang_timeout": 0.3, "max_attempts": 1000, "prefetch": 32}, working=0.35),
     # The connection of a random worker is cut, delayed, throttled, sliced, or not to be had.
