@@ -17,8 +17,9 @@ from distchan._connection import Connection
 from distchan._server_session import ServerSession
 from distchan._wire import HEADER_SIZE, Kind
 
-#: Of the loop, without coming to rest. It needs a handful for whatever has happened.
+#: Of the loop, without coming to rest, and of the network. Both need few for whatever has happened.
 _MOST_TURNS: Final = 10_000
+_MOST_ROUNDS: Final = 2_000
 
 #: What a peer may send again, immediately or later: data frames have numbers, figures are absolute.
 _REPEATABLE: Final = {
@@ -66,6 +67,7 @@ class Clockwork(asyncio.SelectorEventLoop):
             self._turns = 0
             self.call_soon(self._rest)
             self.run_forever()
+            assert self._turns < _MOST_TURNS, "the loop does not come to rest"
 
     def _rest(self) -> None:
         self._turns += 1
@@ -73,7 +75,6 @@ class Clockwork(asyncio.SelectorEventLoop):
             self.call_soon(self._rest)
         else:
             self.stop()
-            assert self._turns < _MOST_TURNS, "the loop does not come to rest"
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and whatever was to be done meanwhile be done at its time."""
@@ -132,8 +133,11 @@ class Clockwork(asyncio.SelectorEventLoop):
     def settle(self) -> None:
         """Carry and turn until nothing moves."""
         self.rest()
-        while self.carry():
+        for _ in range(_MOST_ROUNDS):
+            if not self.carry():
+                return
             self.rest()
+        raise AssertionError("the network does not come to rest")
 
     def finish(self) -> None:
         """Cancel what is still running, and close."""

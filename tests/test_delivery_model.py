@@ -919,7 +919,7 @@ class DeliveryModel(RuleBasedStateMachine):
 
 TestDelivery = DeliveryModel.TestCase
 TestDelivery.settings = settings(
-    max_examples=100,
+    max_examples=150,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
