@@ -29,4 +29,5 @@ def test_nothing_is_lost_or_doubled(
     report = run(runner.run(mode, items=3000, workers=3, faults=10, interval=0.1, **options))
     assert (report.lost, report.doubled, report.dead_lettered, report.deserted) == (0, 0, 0, 0)
     assert report.faults >= 10
-    assert report.redelivered > 0  # some of the faults at least have cost a worker its session
+    if mode in ("kill", "stop"):  # the others may cost connections only, by chance
+        assert report.redelivered > 0
