@@ -99,7 +99,8 @@ $(VENV)/build-settings: $(VENV)/python FORCE
 	test "$$now" = "`cat $@ 2>/dev/null`" || echo "$$now" > $@
 
 $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
-		$(wildcard distchan/*.pyx distchan/*.pxd)
+		$(wildcard distchan/*.pyx distchan/*.pxd \
+			$(patsubst %.pxd,%.py,$(wildcard distchan/*.pxd)))
 	@echo "distchan: installing into $(VENV) (a minute the first time)"
 	@$(BIN)/python -c '$(BUILD_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
 	@$(PIP) install --no-build-isolation -e '.[dev]'

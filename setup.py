@@ -1,4 +1,4 @@
-"""Declares the compiled twins; everything else about the package is in pyproject.toml.
+"""Declares the compiled modules; everything else about the package is in pyproject.toml.
 
 Environment variables read at build time (set means: neither empty nor "0"):
 
@@ -11,8 +11,12 @@ DISTCHAN_SANITIZE            AddressSanitizer and UndefinedBehaviorSanitizer (GC
                              Python with ASAN_OPTIONS=detect_leaks=0 and
                              LD_PRELOAD="$(gcc -print-file-name=libasan.so)"
 
-DISTCHAN_NO_EXTENSIONS wins over the others. The .pyx files are listed in plain Extension objects:
-setuptools hands them to Cython by itself, and `cythonize()` would drop `optional`.
+DISTCHAN_NO_EXTENSIONS wins over the others.
+
+Compiled is each module that has a .pxd file: from its .pyx file if there is one, which then is the
+compiled twin of the .py file, else from the .py file itself, to which the .pxd adds C types. Plain
+Extension objects list them: setuptools hands them to Cython by itself, and `cythonize()` would
+drop `optional`.
 """
 
 import os
@@ -33,6 +37,7 @@ class BuildAllOrNone(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.force = True  # never take an older build for this one
+        self.parallel = self.parallel or True  # as many at once as there are processors
         self.cython_c_in_temp = not is_set("DISTCHAN_TRACE")
         self.failed: list[str] = []
 
@@ -61,14 +66,17 @@ class BuildAllOrNone(build_ext):
         )
 
 
-def extension(name: str) -> Extension:
+def extension(declarations: Path) -> Extension:
+    source = declarations.with_suffix(".pyx")
     ext = Extension(
-        f"distchan.{name}",
-        [f"distchan/{name}.pyx"],
+        f"distchan.{declarations.stem}",
+        [str(source if source.exists() else declarations.with_suffix(".py"))],
         optional=not is_set("DISTCHAN_REQUIRE_EXTENSIONS"),
     )
+    # Annotations are for readers and type checkers; what the compiler relies on is in the .pxd.
+    ext.cython_directives = {"annotation_typing": False}
     if is_set("DISTCHAN_TRACE"):
-        ext.cython_directives = {"linetrace": True}
+        ext.cython_directives["linetrace"] = True
         ext.define_macros = [("CYTHON_TRACE", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
     if is_set("DISTCHAN_SANITIZE"):
         sanitize = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
@@ -81,5 +89,5 @@ setup(
     cmdclass={"build_ext": BuildAllOrNone},
     ext_modules=[]
     if is_set("DISTCHAN_NO_EXTENSIONS")
-    else [extension("_framing"), extension("_roundrobin")],
+    else [extension(path) for path in sorted(Path("distchan").glob("*.pxd"))],
 )

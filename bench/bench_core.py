@@ -4,14 +4,13 @@ One round handles COUNT frames or turns, so the figures divided by COUNT are tho
 """
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 
-from distchan import _framing_py, _roundrobin_py
 from distchan._wire import SIGNATURE, Outcome
+from tests.twins import TWINS, load
 
 COUNT = 1000
 DONE = int(Outcome.DONE)
@@ -20,15 +19,16 @@ PAYLOAD = msgspec.msgpack.encode("x" * 32)
 Benchmark = Callable[[Callable[[], Any]], Any]
 
 
-def twins(compiled: str, python: ModuleType) -> Any:
-    """The parameters of a benchmark that runs on both twins of a module."""
+def twin(name: str) -> Any:
+    """The parameters of a benchmark that runs on both forms of a module."""
     return pytest.mark.parametrize(
-        "twin",
-        [
-            pytest.param(lambda: pytest.importorskip(f"distchan.{compiled}"), id="cython"),
-            pytest.param(lambda: python, id="python"),
-        ],
+        "module", [pytest.param((twin, name), id=twin) for twin in TWINS], indirect=True
     )
+
+
+@pytest.fixture
+def module(request: pytest.FixtureRequest) -> Any:
+    return load(*request.param)
 
 
 def add_items(encoder: Any) -> None:
@@ -42,11 +42,9 @@ def add_settles(encoder: Any) -> None:
 
 
 @pytest.mark.parametrize(("kind", "add"), [("ITEM", add_items), ("SETTLE", add_settles)])
-@twins("_framing", _framing_py)
-def bench_encode(
-    benchmark: Any, twin: Callable[[], Any], kind: str, add: Callable[[Any], None]
-) -> None:
-    encoder = twin().Encoder(SIGNATURE)
+@twin("_framing")
+def bench_encode(benchmark: Any, module: Any, kind: str, add: Callable[[Any], None]) -> None:
+    encoder = module.Encoder(SIGNATURE)
 
     def encode() -> None:
         add(encoder)
@@ -60,11 +58,10 @@ def bench_encode(
     ("kind", "add", "expect"),
     [("ITEM", add_items, "expect_items"), ("SETTLE", add_settles, "expect_results")],
 )
-@twins("_framing", _framing_py)
+@twin("_framing")
 def bench_decode(
-    benchmark: Any, twin: Callable[[], Any], kind: str, add: Callable[[Any], None], expect: str
+    benchmark: Any, module: Any, kind: str, add: Callable[[Any], None], expect: str
 ) -> None:
-    module = twin()
     encoder = module.Encoder(SIGNATURE)
     add(encoder)
     data = b"".join(encoder.take())
@@ -83,11 +80,11 @@ def bench_decode(
     benchmark.pedantic(run, setup=fresh, rounds=200)
 
 
-@twins("_roundrobin", _roundrobin_py)
+@twin("_roundrobin")
 @pytest.mark.parametrize("clients", [10, 1000])
 @pytest.mark.benchmark(group="select 1000 times")
-def bench_select(benchmark: Benchmark, twin: Callable[[], Any], clients: int) -> None:
-    ring = twin().Ring()
+def bench_select(benchmark: Benchmark, module: Any, clients: int) -> None:
+    ring = module.Ring()
     for client in range(clients):
         ring.join(client, client % 10 == 0)  # one in ten has credit
 

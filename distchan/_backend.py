@@ -1,39 +1,41 @@
-"""Chooses between the compiled twins and those in Python.
+"""Chooses between the compiled modules and the same modules in Python.
 
-``DISTCHAN_NO_EXTENSIONS``, set to anything but ``0`` and the empty string, asks for the twins in
-Python. They also stand in when the compiled ones have not been built; compiled ones that are
-there but cannot be loaded are an error. Type checkers see the twins in Python.
+What is compiled stands beside its Python source under the same name, so that an import finds the
+compiled module where there is one. ``DISTCHAN_NO_EXTENSIONS``, set to anything but ``0`` and the
+empty string, asks for Python. Compiled modules that are there but cannot be loaded are an error.
+
+setup.py builds all of them or none: one tells for all.
 """
 
 import os
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Literal
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from typing import Final, Literal
 
-__all__ = ["BACKEND", "Decoder", "Encoder", "Ring"]
-
-_EXTENSIONS: Final = (f"{__package__}._framing", f"{__package__}._roundrobin")
+__all__ = ["BACKEND"]
 
 
 def _choose() -> Literal["cython", "python"]:
+    assert __package__
     if os.environ.get("DISTCHAN_NO_EXTENSIONS", "") not in ("", "0"):
+        for folder in filter(os.path.isdir, sys.modules[__package__].__path__):
+            sys.path_importer_cache[folder] = FileFinder(
+                folder,
+                (SourceFileLoader, SOURCE_SUFFIXES),
+                (SourcelessFileLoader, BYTECODE_SUFFIXES),
+            )
         return "python"
-    try:
-        for name in _EXTENSIONS:
-            import_module(name)
-    except ModuleNotFoundError as error:
-        # Both or neither: a half-built installation must not pass for a compiled one.
-        if error.name not in _EXTENSIONS:
-            raise
-        return "python"
-    return "cython"
+    file = import_module(f"{__package__}._framing").__file__ or ""
+    return "cython" if file.endswith(tuple(EXTENSION_SUFFIXES)) else "python"
 
 
-#: Which twins are in use.
+#: Which of the two is in use.
 BACKEND: Final = _choose()
-
-if TYPE_CHECKING or BACKEND == "python":
-    from ._framing_py import Decoder, Encoder
-    from ._roundrobin_py import Ring
-else:
-    from ._framing import Decoder, Encoder
-    from ._roundrobin import Ring

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from distchan._backend import Ring
+from distchan._roundrobin import Ring
 from distchan._server_session import Item, ServerSession
 from distchan.channel import Channel
 from distchan.errors import DistchanError

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Frames to bytes and back: the compiled twin of ``_framing_py.py``, whose plan it follows.
+"""Frames to bytes and back: the compiled twin of ``_framing.py``, whose plan it follows.
 
 Each pointer is derived from an object that the function using it, or its caller, holds, and is not
 used any more once Python code may have changed that object.
@@ -96,13 +96,6 @@ cdef uint8_t* room(bytearray buffer, Py_ssize_t used, Py_ssize_t size) except NU
 cdef class Encoder:
     """Collects frames in one growing buffer until they are taken."""
 
-    cdef uint32_t _signature
-    cdef list _closed
-    cdef Py_ssize_t _closed_size
-    # Longer than what is pending, so that most frames need no call to resize it.
-    cdef bytearray _buffer
-    cdef Py_ssize_t _used
-
     # __cinit__, for no method may ever meet an object whose fields are None.
     def __cinit__(self, signature):
         self._signature = _frames.checked_signature(signature)
@@ -116,7 +109,7 @@ cdef class Encoder:
         """How many bytes are pending."""
         return self._closed_size + self._used
 
-    def add(self, kind, body=b""):
+    cpdef add(self, kind, body=b""):
         """Append a control frame."""
         cdef uint8_t prefix[1]
         try:
@@ -125,7 +118,7 @@ cdef class Encoder:
             raise _frames.bad_field([("kind", kind, 0xFF)]) from None
         self._append(prefix, 1, body)
 
-    def add_item(self, number, id, attempt, payload):
+    cpdef add_item(self, number, id, attempt, payload):
         """Append an ITEM frame."""
         cdef uint8_t prefix[32]  # more than DATA_PREFIX + TICKET_SIZE
         prefix[0] = ITEM
@@ -141,7 +134,7 @@ cdef class Encoder:
             ]) from None
         self._append(prefix, DATA_PREFIX + TICKET_SIZE, payload)
 
-    def add_result(self, number, payload):
+    cpdef add_result(self, number, payload):
         """Append a RESULT frame."""
         cdef uint8_t prefix[16]  # more than DATA_PREFIX
         prefix[0] = RESULT
@@ -151,7 +144,7 @@ cdef class Encoder:
             raise _frames.bad_field([("number", number, 2**64 - 1)]) from None
         self._append(prefix, DATA_PREFIX, payload)
 
-    def add_settle(self, number, outcome, items, entries):
+    cpdef add_settle(self, number, outcome, items, entries):
         """Append a SETTLE frame."""
         cdef Py_ssize_t index, count = len(items)
         cdef Py_ssize_t prefix_size = DATA_PREFIX + SETTLE_PREFIX + ITEM_NUMBER_SIZE * count
@@ -212,7 +205,7 @@ cdef class Encoder:
         self._buffer = buffer
         self._used = used
 
-    def take(self):
+    cpdef list take(self):
         """Hand over everything pending, in order, and start anew."""
         if self._used:
             self._close_buffer(self._used, (self._buffer,))
@@ -256,35 +249,6 @@ cdef class Encoder:
 cdef class Decoder:
     """Cuts a byte stream into frames. Feed it, then read until there is nothing more."""
 
-    cdef uint32_t _signature
-    cdef int64_t _max_frame_size
-    # Of each kind, the least and the largest length of a frame. The least is above 1 for data
-    # frames. There are none until one of the expect methods has been called.
-    cdef int32_t _least[256]
-    cdef int32_t _most[256]
-    cdef int64_t _limit
-    cdef object _decode
-    cdef uint64_t _next_number
-    # The bytes being cut: a piece as it was fed (bytes), or the one frame that is being put
-    # together from several pieces (bytearray, from its start).
-    cdef object _buffer
-    cdef Py_ssize_t _position
-    # The pieces after it, and how much of the first of them has gone into the buffer.
-    cdef object _waiting
-    cdef Py_ssize_t _taken
-    # The run so far. Kept here so that an interrupted read() loses nothing.
-    cdef Py_ssize_t _count
-    cdef uint64_t _first
-    cdef Py_ssize_t _last
-    cdef list _values
-    cdef list _tickets
-    cdef list _settled
-    cdef int64_t _size
-    # The data frame after the run, if it is none for a run.
-    cdef object _apart
-    cdef object _error
-    cdef bint _reading
-
     def __cinit__(self, signature, max_frame_size):
         self._signature = _frames.checked_signature(signature)
         self._max_frame_size = _frames.checked_max_frame_size(max_frame_size)
@@ -324,13 +288,13 @@ cdef class Decoder:
         """Whether part of a frame has come, and the rest has not; for after a ``read()``."""
         return self._position < len(self._buffer)
 
-    def feed(self, data):
+    cpdef feed(self, data):
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
         piece = data if PyBytes_CheckExact(data) else bytes(memoryview(data))
         if self._error is None:
             self._waiting.append(piece)
 
-    def read(self):
+    cpdef read(self):
         """Return the next control frame or run of data frames; None when bytes are missing.
 
         A data frame that gives items back or does not decode ends a run and is returned by itself.

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Whose turn it is: the compiled twin of ``_roundrobin_py.py``, whose plan it follows."""
+"""Whose turn it is: the compiled twin of ``_roundrobin.py``, whose plan it follows."""
 
 from types import GenericAlias
 
@@ -11,11 +11,6 @@ __all__ = ["Ring"]
 
 cdef class Ring:
     """Members in joining order, some of them ready; ``select()`` deals out turns among those."""
-
-    cdef list _members  # by slot; None in a hole
-    cdef bytearray _ready  # by slot; 1 or 0
-    cdef dict _slots  # in joining order, too
-    cdef Py_ssize_t _cursor  # the slot after the one selected last
 
     __class_getitem__ = classmethod(GenericAlias)
 
@@ -41,7 +36,7 @@ cdef class Ring:
         """Whether ``select()`` would return a member."""
         return self._find(0, PyByteArray_GET_SIZE(self._ready)) >= 0
 
-    def join(self, member, bint ready=False):
+    cpdef join(self, member, bint ready=False):
         """Put a member at the end of the order; its turn comes when the rotation gets there."""
         if member in self._slots:
             raise ValueError(f"{member!r} is a member already")
@@ -49,7 +44,7 @@ cdef class Ring:
         self._members.append(member)
         self._ready.append(1 if ready else 0)
 
-    def leave(self, member):
+    cpdef leave(self, member):
         """Remove a member; the turns of the others are not disturbed."""
         slot = self._slots[member]  # not pop(), whose KeyError takes a tuple apart on CPython 3.13
         del self._slots[member]
@@ -59,11 +54,11 @@ cdef class Ring:
         if len(self._members) > 2 * len(self._slots):
             self._close_holes()
 
-    def mark(self, member, bint ready):
+    cpdef mark(self, member, bint ready):
         """Say whether a member is ready; it keeps its place in the order."""
         self._ready[self._slots[member]] = 1 if ready else 0
 
-    def select(self):
+    cpdef select(self):
         """Return the first ready member after the one selected last, None if none is ready."""
         cdef Py_ssize_t slot = self._find(self._cursor, PyByteArray_GET_SIZE(self._ready))
         if slot < 0:

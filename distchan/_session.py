@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from distchan._backend import Decoder, Encoder
 from distchan._frames import GivenBack, Items, Results, Undecodable
+from distchan._framing import Decoder, Encoder
 from distchan._handshake import Hello
 from distchan._shapes import Shape
 from distchan._wire import Kind

@@ -63,6 +63,8 @@ class Group:
         self.worker = worker
         self.session = session
         self.items = items
+        #: The connection that the worker had then, if any.
+        self.link = next(reversed(worker.links()), None) if worker.own.opened else None
         #: How many results belong to it, how many have been received; and whether one is spoilt.
         self.results = 0
         self.received = 0
@@ -641,20 +643,23 @@ class DeliveryModel(RuleBasedStateMachine):
         groups = [hand.group for hand in worker.hands if hand.group is not None]
         groups += [] if last is None else [last]
         worker.die()
-        for link in worker.links():
+        live = [link for link in worker.links() if not link.client.lost]
+        for link in live:
             match how:
                 case "is cut off and dies":
                     link.to_server.closing = link.server.lose
                 case "dies in words":
                     link.to_server.closing = link.server.receive_eof
-        session, live = worker.session, worker.links()
-        if how == "dies in words" and session is not None and live:
-            blocked = live[-1].client.blocked
-            if live[-1].session is session and session.opened and not blocked:
-                # Whatever a task has in its hands, the server has been told before.
-                keys = {(group.session, item) for group in groups for item in group.items}
-                worker.blamable = {key for key in keys if key[0] is session}
-                live[-1].to_server.carry()
+        if how == "dies in words" and live and not live[-1].client.blocked:
+            # What a task has got into its hands meanwhile, the server has been told before.
+            link = live[-1]
+            worker.blamable = {
+                (group.session, item)
+                for group in groups
+                for item in group.items
+                if group.link is link
+            }
+            link.to_server.carry()
 
     def _take_for_hung(self, worker: Worker) -> None:
         """The server gives up a worker that is connected: what hang_timeout does."""

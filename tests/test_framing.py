@@ -1,19 +1,16 @@
 """``_framing``: one suite over both twins, and both against each other."""
 
 import gc
-import importlib
 import itertools
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distchan import BACKEND
 from distchan._frames import (
     MAX_LENGTH,
     REFERENCE_THRESHOLD,
@@ -34,18 +31,16 @@ from distchan._wire import (
     Outcome,
 )
 from distchan.errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
-
-#: Nobody asked for the compiled twins, or no compiler made them: `make test` sees to the latter.
-TWINS = ["python"] if BACKEND == "python" else ["python", "cython"]
-MODULES = {"python": "distchan._framing_py", "cython": "distchan._framing"}
+from tests import twins
+from tests.twins import TWINS
 
 
-def load(twin: str) -> ModuleType:
-    return importlib.import_module(MODULES[twin])
+def load(twin: str) -> Any:
+    return twins.load(twin, "_framing")
 
 
 @pytest.fixture(params=["python", "cython"])
-def framing(request: pytest.FixtureRequest) -> ModuleType:
+def framing(request: pytest.FixtureRequest) -> Any:
     if request.param not in TWINS:
         pytest.skip("the compiled twins are not in use")
     return load(request.param)
@@ -103,7 +98,7 @@ def fussy(payload: bytes) -> bytes:
 
 
 def items_decoder(
-    framing: ModuleType,
+    framing: Any,
     decode: Callable[[bytes], object] = identity,
     max_frame_size: int = 2**20,
 ) -> Any:
@@ -114,7 +109,7 @@ def items_decoder(
 
 
 def results_decoder(
-    framing: ModuleType,
+    framing: Any,
     decode: Callable[[bytes], object] = identity,
     max_frame_size: int = 2**20,
 ) -> Any:
@@ -206,7 +201,7 @@ def ways_to_split(stream: bytes, cuts: Iterable[int]) -> list[list[bytes]]:
 # --- Encoder ------------------------------------------------------------------------------------
 
 
-def test_encoder_lays_frames_out_as_the_wire_says(framing: ModuleType) -> None:
+def test_encoder_lays_frames_out_as_the_wire_says(framing: Any) -> None:
     encoder = framing.Encoder(SIGNATURE)
     encoder.add(Kind.BYE)
     encoder.add(Kind.HELLO, b"hi")
@@ -228,7 +223,7 @@ def test_encoder_lays_frames_out_as_the_wire_says(framing: ModuleType) -> None:
 @pytest.mark.parametrize("sequence", [list, tuple])
 @pytest.mark.parametrize("size", [0, 1, 3, MOST_SETTLED])
 def test_settle_frames_of_any_number_of_items_and_entries(
-    framing: ModuleType, sequence: Callable[[Iterable[Any]], Any], size: int
+    framing: Any, sequence: Callable[[Iterable[Any]], Any], size: int
 ) -> None:
     items = range(2**40, 2**40 + size)
     entries = [bytes([size % 256]) * (size % 100) for size in range(size)]
@@ -244,7 +239,7 @@ def test_settle_frames_of_any_number_of_items_and_entries(
 
 
 @pytest.mark.parametrize("signature", [0, 0x7F38B034, 0xFFFF_FFFF])
-def test_every_signature_of_32_bits_goes_through(framing: ModuleType, signature: int) -> None:
+def test_every_signature_of_32_bits_goes_through(framing: Any, signature: int) -> None:
     encoder = framing.Encoder(signature)
     encoder.add(1)
     encoder.add_settle(0, 0, [], [])
@@ -257,14 +252,14 @@ def test_every_signature_of_32_bits_goes_through(framing: ModuleType, signature:
 
 
 @pytest.mark.parametrize("signature", [-1, 2**32])
-def test_a_signature_beyond_32_bits_is_refused(framing: ModuleType, signature: int) -> None:
+def test_a_signature_beyond_32_bits_is_refused(framing: Any, signature: int) -> None:
     with pytest.raises(ValueError, match=f"must fit 32 bits without a sign, not {signature}$"):
         framing.Encoder(signature)
     with pytest.raises(ValueError, match=f"must fit 32 bits without a sign, not {signature}$"):
         framing.Decoder(signature, 100)
 
 
-def test_encoder_size_follows_what_is_pending(framing: ModuleType) -> None:
+def test_encoder_size_follows_what_is_pending(framing: Any) -> None:
     encoder = framing.Encoder(SIGNATURE)
     large = b"x" * REFERENCE_THRESHOLD
     steps: list[tuple[str, tuple[Any, ...], int]] = [
@@ -290,7 +285,7 @@ def test_encoder_size_follows_what_is_pending(framing: ModuleType) -> None:
         encoder.size = 1
 
 
-def test_large_payloads_are_handed_over_uncopied_and_in_order(framing: ModuleType) -> None:
+def test_large_payloads_are_handed_over_uncopied_and_in_order(framing: Any) -> None:
     copied, referenced = b"c" * (REFERENCE_THRESHOLD - 1), b"r" * REFERENCE_THRESHOLD
     encoder = framing.Encoder(SIGNATURE)
     encoder.add_item(0, 1, 2, copied)
@@ -309,7 +304,7 @@ def test_large_payloads_are_handed_over_uncopied_and_in_order(framing: ModuleTyp
     )
 
 
-def test_large_entries_of_a_settle_frame_are_handed_over_uncopied(framing: ModuleType) -> None:
+def test_large_entries_of_a_settle_frame_are_handed_over_uncopied(framing: Any) -> None:
     copied, referenced = b"c" * (REFERENCE_THRESHOLD - 1), b"r" * REFERENCE_THRESHOLD
     encoder = framing.Encoder(SIGNATURE)
     encoder.add(Kind.PING)
@@ -326,7 +321,7 @@ def test_large_entries_of_a_settle_frame_are_handed_over_uncopied(framing: Modul
     )
 
 
-def test_what_was_taken_is_never_touched_again(framing: ModuleType) -> None:
+def test_what_was_taken_is_never_touched_again(framing: Any) -> None:
     encoder = framing.Encoder(SIGNATURE)
     encoder.add_result(0, b"first")
     taken = encoder.take()
@@ -418,7 +413,7 @@ BAD_CALLS: list[BadCall] = [
 
 @pytest.mark.parametrize(("method", "arguments", "error", "message"), BAD_CALLS)
 def test_a_frame_that_cannot_be_written_leaves_no_trace(
-    framing: ModuleType,
+    framing: Any,
     method: str,
     arguments: tuple[Any, ...],
     error: type[Exception],
@@ -435,7 +430,7 @@ def test_a_frame_that_cannot_be_written_leaves_no_trace(
     assert taken == [control(Kind.PING) + control(Kind.PONG)]
 
 
-def test_the_largest_numbers_pass(framing: ModuleType) -> None:
+def test_the_largest_numbers_pass(framing: Any) -> None:
     encoder = framing.Encoder(SIGNATURE)
     encoder.add(255)
     encoder.add_item(GREATEST, GREATEST, 2**32 - 1, b"x")
@@ -449,7 +444,7 @@ def test_the_largest_numbers_pass(framing: ModuleType) -> None:
     )
 
 
-def test_whatever_has_an_index_is_an_integer(framing: ModuleType) -> None:
+def test_whatever_has_an_index_is_an_integer(framing: Any) -> None:
     encoder = framing.Encoder(SIGNATURE)
     encoder.add(Index(9))
     encoder.add_item(Index(1), Index(2), Index(3), b"x")
@@ -460,7 +455,7 @@ def test_whatever_has_an_index_is_an_integer(framing: ModuleType) -> None:
     )
 
 
-def test_an_index_may_do_what_it_likes(framing: ModuleType) -> None:
+def test_an_index_may_do_what_it_likes(framing: Any) -> None:
     encoder = framing.Encoder(SIGNATURE)
     items: list[Any] = [1, 2]
     entries: list[Any] = [b"x"]
@@ -477,7 +472,7 @@ def test_an_index_may_do_what_it_likes(framing: ModuleType) -> None:
     )
 
 
-def test_encoder_refuses_what_an_int32_cannot_tell(framing: ModuleType) -> None:
+def test_encoder_refuses_what_an_int32_cannot_tell(framing: Any) -> None:
     message = f"^frame length {MAX_LENGTH + 1} exceeds the limit of {MAX_LENGTH}$"
     # Zeros that were never written to: the system does not really provide the memory.
     half = bytes(2**30)
@@ -502,7 +497,7 @@ def test_encoder_refuses_what_an_int32_cannot_tell(framing: ModuleType) -> None:
 # --- Decoder: frames ----------------------------------------------------------------------------
 
 
-def test_a_client_gets_control_frames_and_runs_in_order(framing: ModuleType) -> None:
+def test_a_client_gets_control_frames_and_runs_in_order(framing: Any) -> None:
     decoder = items_decoder(framing)
     decoder.feed(
         control(Kind.CREDIT, b"credit")
@@ -522,7 +517,7 @@ def test_a_client_gets_control_frames_and_runs_in_order(framing: ModuleType) -> 
     assert decoder.read() is None
 
 
-def test_a_server_gets_control_frames_and_runs_in_order(framing: ModuleType) -> None:
+def test_a_server_gets_control_frames_and_runs_in_order(framing: Any) -> None:
     decoder = results_decoder(framing)
     decoder.feed(
         control(Kind.WINDOW, b"window")
@@ -547,7 +542,7 @@ def test_a_server_gets_control_frames_and_runs_in_order(framing: ModuleType) -> 
 
 
 def test_the_last_frame_that_counts_for_credit_is_the_last_with_results(
-    framing: ModuleType,
+    framing: Any,
 ) -> None:
     decoder = results_decoder(framing)
     decoder.feed(result(0, b"a") + settle(1, [0], [b"b", b"c"]) + settle(2, [1], []))
@@ -556,7 +551,7 @@ def test_the_last_frame_that_counts_for_credit_is_the_last_with_results(
     assert decoder.read() == Results([], 0, [2], frames=1, last=0)
 
 
-def test_what_gives_items_back_comes_by_itself(framing: ModuleType) -> None:
+def test_what_gives_items_back_comes_by_itself(framing: Any) -> None:
     decoder = results_decoder(framing)
     decoder.feed(
         result(0, b"a")
@@ -578,7 +573,7 @@ def test_what_gives_items_back_comes_by_itself(framing: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_run_spans_what_was_fed_in_pieces(framing: ModuleType, end: str) -> None:
+def test_a_run_spans_what_was_fed_in_pieces(framing: Any, end: str) -> None:
     new_decoder, stream, expected = ENDS[end]
     decoder = new_decoder(framing)
     for piece in split(stream, range(0, len(stream), 7)):
@@ -586,7 +581,7 @@ def test_a_run_spans_what_was_fed_in_pieces(framing: ModuleType, end: str) -> No
     assert [decoder.read(), decoder.read()] == [*expected, None]
 
 
-def test_an_incomplete_frame_does_not_hold_back_the_run_before_it(framing: ModuleType) -> None:
+def test_an_incomplete_frame_does_not_hold_back_the_run_before_it(framing: Any) -> None:
     stream = settle(0, [1], [b"a"]) + settle(1, [2], [b"b"])
     decoder = results_decoder(framing)
     decoder.feed(stream[:-1])
@@ -596,7 +591,7 @@ def test_an_incomplete_frame_does_not_hold_back_the_run_before_it(framing: Modul
     assert decoder.read() == Results([b"b"], 1, [2], 1, 1)
 
 
-def test_the_two_ends_have_their_own_data_frames(framing: ModuleType) -> None:
+def test_the_two_ends_have_their_own_data_frames(framing: Any) -> None:
     client, server = items_decoder(framing), results_decoder(framing)
     for decoder in (client, server):
         decoder.feed(item(0, b"i") + result(0, b"r") + settle(1, [2], [b"s"]))
@@ -607,7 +602,7 @@ def test_the_two_ends_have_their_own_data_frames(framing: ModuleType) -> None:
     assert server.read() == Results([b"r", b"s"], 2, [2], 2, 1)
 
 
-def test_before_anything_is_expected_every_frame_is_a_control_frame(framing: ModuleType) -> None:
+def test_before_anything_is_expected_every_frame_is_a_control_frame(framing: Any) -> None:
     frames = {Kind.HELLO: control(Kind.HELLO, b"hi"), Kind.ITEM: item(7, b"early")}
     frames |= {Kind.SETTLE: settle(7, [1], [b"early"]), Kind.RESULT: result(7, b"early")}
     decoder = framing.Decoder(SIGNATURE, 2**20)
@@ -620,7 +615,7 @@ def test_before_anything_is_expected_every_frame_is_a_control_frame(framing: Mod
 
 @pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview])
 def test_decoder_takes_any_buffer_and_keeps_none_that_may_change(
-    framing: ModuleType, wrap: Callable[[bytearray], Any]
+    framing: Any, wrap: Callable[[bytearray], Any]
 ) -> None:
     stream = bytearray(settle(0, [1], [b"first"]) + result(1, b"second"))
     stream += control(Kind.CLOSE, b"close")
@@ -634,12 +629,12 @@ def test_decoder_takes_any_buffer_and_keeps_none_that_may_change(
 
 
 @pytest.mark.parametrize("wrong", [5, "text", None])
-def test_decoder_takes_nothing_but_buffers(framing: ModuleType, wrong: Any) -> None:
+def test_decoder_takes_nothing_but_buffers(framing: Any, wrong: Any) -> None:
     with pytest.raises(TypeError, match="a bytes-like object is required"):
         items_decoder(framing).feed(wrong)
 
 
-def test_large_frames_arrive_in_pieces(framing: ModuleType) -> None:
+def test_large_frames_arrive_in_pieces(framing: Any) -> None:
     payload = bytes(range(256)) * 16 * 1024
     stream = result(0, payload) + settle(1, [7], [payload, b""]) + control(Kind.PING)
     decoder = results_decoder(framing, max_frame_size=len(payload))
@@ -659,7 +654,7 @@ def test_large_frames_arrive_in_pieces(framing: ModuleType) -> None:
 # --- Decoder: numbers ---------------------------------------------------------------------------
 
 
-def test_repeated_items_are_skipped(framing: ModuleType) -> None:
+def test_repeated_items_are_skipped(framing: Any) -> None:
     decoder = items_decoder(framing, fussy)
     decoder.feed(item(0, b"a", 1) + item(0, b"a", 1))
     assert decoder.read() == Items(0, [b"a"], [ticket(1)], 1)
@@ -671,7 +666,7 @@ def test_repeated_items_are_skipped(framing: ModuleType) -> None:
     assert decoder.read() is None
 
 
-def test_repeated_results_are_skipped(framing: ModuleType) -> None:
+def test_repeated_results_are_skipped(framing: Any) -> None:
     decoder = results_decoder(framing, fussy, max_frame_size=100)
     repeated = [
         result(0, b"!"),
@@ -689,7 +684,7 @@ def test_repeated_results_are_skipped(framing: ModuleType) -> None:
     assert decoder.read() is None
 
 
-def test_repeated_frames_must_keep_to_the_limits_of_their_kind(framing: ModuleType) -> None:
+def test_repeated_frames_must_keep_to_the_limits_of_their_kind(framing: Any) -> None:
     decoder = items_decoder(framing, max_frame_size=10)
     decoder.feed(item(0, b"a") + item(0, bytes(11)))
     assert decoder.read() == Items(0, [b"a"], [ticket()], 1)
@@ -697,7 +692,7 @@ def test_repeated_frames_must_keep_to_the_limits_of_their_kind(framing: ModuleTy
         decoder.read()
 
 
-def test_what_came_back_by_itself_has_had_its_number(framing: ModuleType) -> None:
+def test_what_came_back_by_itself_has_had_its_number(framing: Any) -> None:
     decoder = results_decoder(framing, fussy)
     decoder.feed(settle(0, [1], [b"no"], Outcome.FAILED) + result(1, b"!") + settle(2, [2], [b"!"]))
     for _ in range(3):
@@ -710,7 +705,7 @@ def test_what_came_back_by_itself_has_had_its_number(framing: ModuleType) -> Non
 
 
 @pytest.mark.parametrize("first", [0, 1, 2**32, 2**63 - 1])
-def test_numbers_begin_with_the_first_that_is_expected(framing: ModuleType, first: int) -> None:
+def test_numbers_begin_with_the_first_that_is_expected(framing: Any, first: int) -> None:
     client = framing.Decoder(SIGNATURE, 100)
     client.expect_items(identity, first)
     client.feed(b"".join(item(number, b"i") for number in (0, first - 1, first) if number >= 0))
@@ -729,7 +724,7 @@ def test_numbers_begin_with_the_first_that_is_expected(framing: ModuleType, firs
 
 
 @pytest.mark.parametrize("first", [-1, 2**63, 2**70])
-def test_the_first_number_must_fit(framing: ModuleType, first: int) -> None:
+def test_the_first_number_must_fit(framing: Any, first: int) -> None:
     decoder = framing.Decoder(SIGNATURE, 100)
     for expect in (decoder.expect_items, decoder.expect_results):
         with pytest.raises(ValueError, match=f"^first must be 0 to {2**63 - 1}, not {first}$"):
@@ -863,7 +858,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("byte_by_byte", [False, True])
 @pytest.mark.parametrize("name", REFUSALS)
-def test_refusals(framing: ModuleType, name: str, byte_by_byte: bool) -> None:
+def test_refusals(framing: Any, name: str, byte_by_byte: bool) -> None:
     refusal = REFUSALS[name]
     new_decoder, good, expected = ENDS[refusal.end]
     decoder = new_decoder(framing, max_frame_size=refusal.max_frame_size)
@@ -884,7 +879,7 @@ def test_refusals(framing: ModuleType, name: str, byte_by_byte: bool) -> None:
 @pytest.mark.parametrize(
     "name", [name for name, refusal in REFUSALS.items() if not refusal.needs_the_whole_frame]
 )
-def test_refusals_wait_for_no_more_than_they_need(framing: ModuleType, name: str) -> None:
+def test_refusals_wait_for_no_more_than_they_need(framing: Any, name: str) -> None:
     refusal = REFUSALS[name]
     decoder = ENDS[refusal.end][0](framing, max_frame_size=refusal.max_frame_size)
     decoder.feed(refusal.bad[:7])
@@ -894,7 +889,7 @@ def test_refusals_wait_for_no_more_than_they_need(framing: ModuleType, name: str
         decoder.read()
 
 
-def test_a_contradiction_is_found_before_anything_is_decoded(framing: ModuleType) -> None:
+def test_a_contradiction_is_found_before_anything_is_decoded(framing: Any) -> None:
     decoded: list[bytes] = []
     decoder = results_decoder(framing, decoded.append)
     decoder.feed(settle(0, [1], [b"a", b"b"])[:-1])
@@ -908,7 +903,7 @@ def test_a_contradiction_is_found_before_anything_is_decoded(framing: ModuleType
 
 
 @pytest.mark.parametrize("max_frame_size", [0, SMALL, LARGE])
-def test_frames_at_their_limits_pass(framing: ModuleType, max_frame_size: int) -> None:
+def test_frames_at_their_limits_pass(framing: Any, max_frame_size: int) -> None:
     longest_control = control(Kind.ERROR, b"e" * (CONTROL_LIMIT - 1))
     payload = b"p" * max_frame_size
     client = items_decoder(framing, max_frame_size=max_frame_size)
@@ -927,7 +922,7 @@ def test_frames_at_their_limits_pass(framing: ModuleType, max_frame_size: int) -
     assert server.read() == GivenBack(Outcome.FAILED, [], reason)
 
 
-def test_before_anything_is_expected_frames_must_be_short(framing: ModuleType) -> None:
+def test_before_anything_is_expected_frames_must_be_short(framing: Any) -> None:
     decoder = framing.Decoder(SIGNATURE, 2**20)
     decoder.feed(control(Kind.HELLO, b"h" * (CONTROL_LIMIT - 1)) + header(CONTROL_LIMIT + 1))
     assert decoder.read() == (Kind.HELLO, b"h" * (CONTROL_LIMIT - 1))
@@ -936,7 +931,7 @@ def test_before_anything_is_expected_frames_must_be_short(framing: ModuleType) -
 
 
 @pytest.mark.parametrize("size", [-1, MAX_FRAME_SIZE + 1])
-def test_max_frame_size_must_fit(framing: ModuleType, size: int) -> None:
+def test_max_frame_size_must_fit(framing: Any, size: int) -> None:
     with pytest.raises(ValueError, match=f"^max_frame_size must be 0 to 2147418111, not {size}$"):
         framing.Decoder(SIGNATURE, size)
 
@@ -949,9 +944,7 @@ def test_max_frame_size_must_fit(framing: ModuleType, size: int) -> None:
         ("server", Kind.SETTLE, MAX_LENGTH),
     ],
 )
-def test_a_hostile_header_costs_no_memory(
-    framing: ModuleType, end: str, kind: int, length: int
-) -> None:
+def test_a_hostile_header_costs_no_memory(framing: Any, end: str, kind: int, length: int) -> None:
     decoder = ENDS[end][0](framing, max_frame_size=MAX_FRAME_SIZE)
     tracemalloc.start()
     try:
@@ -967,7 +960,7 @@ def test_a_hostile_header_costs_no_memory(
 
 
 @pytest.mark.parametrize("rest", [b"", header(100)])
-def test_what_has_been_read_is_not_kept_alive(framing: ModuleType, rest: bytes) -> None:
+def test_what_has_been_read_is_not_kept_alive(framing: Any, rest: bytes) -> None:
     decoder = results_decoder(framing, fussy)
     tracemalloc.start()
     try:
@@ -989,7 +982,7 @@ def test_what_has_been_read_is_not_kept_alive(framing: ModuleType, rest: bytes) 
     assert held < 64 * 1024
 
 
-def test_an_error_releases_what_was_fed(framing: ModuleType) -> None:
+def test_an_error_releases_what_was_fed(framing: Any) -> None:
     decoder = items_decoder(framing)
     tracemalloc.start()
     try:
@@ -1004,7 +997,7 @@ def test_an_error_releases_what_was_fed(framing: ModuleType) -> None:
     assert held < 64 * 1024
 
 
-def test_repeated_errors_do_not_pile_up_tracebacks(framing: ModuleType) -> None:
+def test_repeated_errors_do_not_pile_up_tracebacks(framing: Any) -> None:
     decoder = items_decoder(framing)
     decoder.feed(header(0))
     lengths = []
@@ -1018,7 +1011,7 @@ def test_repeated_errors_do_not_pile_up_tracebacks(framing: ModuleType) -> None:
 # --- Decoder: decode() --------------------------------------------------------------------------
 
 
-def test_an_item_that_does_not_decode_ends_the_run_and_nothing_else(framing: ModuleType) -> None:
+def test_an_item_that_does_not_decode_ends_the_run_and_nothing_else(framing: Any) -> None:
     original = ValueError("no such word")
 
     def decode(payload: bytes) -> object:
@@ -1040,7 +1033,7 @@ def test_an_item_that_does_not_decode_ends_the_run_and_nothing_else(framing: Mod
     assert decoder.read() is None
 
 
-def test_of_a_settle_frame_all_results_decode_or_none_counts(framing: ModuleType) -> None:
+def test_of_a_settle_frame_all_results_decode_or_none_counts(framing: Any) -> None:
     def undecodable(*figures: Any) -> tuple[Any, ...]:
         number = figures[1]
         return (*figures, f"data frame {number} does not decode: ValueError: !", "ValueError('!')")
@@ -1061,7 +1054,7 @@ def test_of_a_settle_frame_all_results_decode_or_none_counts(framing: ModuleType
     assert decoder.read() is None
 
 
-def test_the_reason_why_items_come_back_is_not_decoded(framing: ModuleType) -> None:
+def test_the_reason_why_items_come_back_is_not_decoded(framing: Any) -> None:
     decoder = results_decoder(framing, fussy)
     decoder.feed(settle(0, [1], [b"!"], Outcome.RETURNED))
     assert decoder.read() == GivenBack(Outcome.RETURNED, [1], b"!")
@@ -1089,7 +1082,7 @@ def test_the_reason_why_items_come_back_is_not_decoded(framing: ModuleType) -> N
     ],
 )
 def test_an_interrupted_read_loses_nothing(
-    framing: ModuleType,
+    framing: Any,
     interruption: type[BaseException],
     end: str,
     stream: bytes,
@@ -1111,7 +1104,7 @@ def test_an_interrupted_read_loses_nothing(
     assert decoder.read() is None
 
 
-def test_decode_may_feed_the_decoder(framing: ModuleType) -> None:
+def test_decode_may_feed_the_decoder(framing: Any) -> None:
     more = [result(number, b"more" * number) for number in range(200, 1, -1)]
 
     def decode(payload: bytes) -> object:
@@ -1138,7 +1131,7 @@ def test_decode_may_feed_the_decoder(framing: ModuleType) -> None:
     ],
 )
 def test_decode_may_only_feed_the_decoder(
-    framing: ModuleType, end: str, use: Callable[[Any], object]
+    framing: Any, end: str, use: Callable[[Any], object]
 ) -> None:
     new_decoder, stream, _ = ENDS[end]
     decoder: Any = new_decoder(framing, lambda payload: use(decoder))
@@ -1178,7 +1171,7 @@ client_calls = st.lists(st.one_of(item_calls, control_calls, repetitions), max_s
 server_calls = st.lists(st.one_of(result_calls, control_calls, repetitions), max_size=12)
 
 
-def encode(framing: ModuleType, calls: list[Call]) -> list[bytes | bytearray]:
+def encode(framing: Any, calls: list[Call]) -> list[bytes | bytearray]:
     encoder = framing.Encoder(SIGNATURE)
     sent: list[Call] = []
     for call in calls:

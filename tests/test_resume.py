@@ -6,7 +6,6 @@ kind of frame, in both directions, until BYE. Then the same again, cut after eac
 
 import asyncio
 import contextlib
-import importlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,33 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distchan import BACKEND, Channel
-from distchan._wire import HEADER_SIZE, Kind
+from distchan import Channel
+from distchan._wire import Kind
 from tests import links
 from tests.links import Clockwork, Pipe
 
 #: As many runs as there are bytes take their time.
 pytestmark = pytest.mark.timeout(300)
 
-TWINS: Final = ["python"] if BACKEND == "python" else ["python", "cython"]
-MODULES: Final = {"python": "distchan._framing_py", "cython": "distchan._framing"}
-
 Direction = Literal["to_server", "to_client"]
 
 #: What becomes of what the receiver of the last byte says to that: it is lost, or it arrives.
 Answer = Literal["lost", "heard"]
-
-
-@pytest.fixture(params=["python", "cython"])
-def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Has sessions use that twin of the framing."""
-    name: str = request.param
-    if name not in TWINS:
-        pytest.skip("the compiled twins are not in use")
-    module = importlib.import_module(MODULES[name])
-    monkeypatch.setattr("distchan._session.Encoder", module.Encoder)
-    monkeypatch.setattr("distchan._session.Decoder", module.Decoder)
-    return name
 
 
 class Oops(Exception):
@@ -240,7 +224,7 @@ EXPECTED: Final = {
 
 
 @pytest.mark.parametrize("play", PLAYS)
-def test_a_session_that_is_not_cut(play: type[Play], twin: str) -> None:
+def test_a_session_that_is_not_cut(play: type[Play]) -> None:
     run = play()
     assert run.run() == EXPECTED[play]
     (link,) = run.loop.of("worker")
@@ -267,17 +251,10 @@ def record(play: type[Play], direction: Direction) -> Pipe:
     return pipe
 
 
-def places(pipe: Pipe) -> list[int]:
-    """A few in each frame: for the twin that is not in use."""
-    return sorted({end + more for end in pipe.boundaries[:-1] for more in (1, HEADER_SIZE, 14)})
-
-
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
 @pytest.mark.parametrize("play", PLAYS)
-def test_cut_at_every_byte(play: type[Play], direction: Direction, twin: str) -> None:
-    pipe = record(play, direction)
-    offsets = range(pipe.carried + 1) if twin == BACKEND else places(pipe)
-    check_cuts(play, direction, offsets, "lost")
+def test_cut_at_every_byte(play: type[Play], direction: Direction) -> None:
+    check_cuts(play, direction, range(record(play, direction).carried + 1), "lost")
 
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])

@@ -1,6 +1,5 @@
 """``_roundrobin``: one suite over both twins, and both against a model that is a plain list."""
 
-import importlib
 import tracemalloc
 import weakref
 from typing import Any
@@ -10,15 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from distchan import BACKEND
-
-#: Nobody asked for the compiled twins, or no compiler made them: `make test` sees to the latter.
-TWINS = ["python"] if BACKEND == "python" else ["python", "cython"]
-MODULES = {"python": "distchan._roundrobin_py", "cython": "distchan._roundrobin"}
+from tests import twins
+from tests.twins import TWINS
 
 
 def load(twin: str) -> Any:
-    return importlib.import_module(MODULES[twin]).Ring
+    return twins.load(twin, "_roundrobin").Ring
 
 
 @pytest.fixture(params=["python", "cython"])

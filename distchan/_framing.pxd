@@ -1,0 +1,59 @@
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef class Encoder:
+    cdef uint32_t _signature
+    cdef list _closed
+    cdef Py_ssize_t _closed_size
+    # Longer than what is pending, so that most frames need no call to resize it.
+    cdef bytearray _buffer
+    cdef Py_ssize_t _used
+
+    cpdef add(self, kind, body=*)
+    cpdef add_item(self, number, id, attempt, payload)
+    cpdef add_result(self, number, payload)
+    cpdef add_settle(self, number, outcome, items, entries)
+    cpdef list take(self)
+    cdef int _append(self, const uint8_t* prefix, Py_ssize_t prefix_size, payload) except -1
+    cdef int _close_buffer(self, Py_ssize_t used, tuple closed) except -1
+
+
+cdef class Decoder:
+    cdef uint32_t _signature
+    cdef int64_t _max_frame_size
+    # Of each kind, the least and the largest length of a frame. The least is above 1 for data
+    # frames. There are none until one of the expect methods has been called.
+    cdef int32_t _least[256]
+    cdef int32_t _most[256]
+    cdef int64_t _limit
+    cdef object _decode
+    cdef uint64_t _next_number
+    # The bytes being cut: a piece as it was fed (bytes), or the one frame that is being put
+    # together from several pieces (bytearray, from its start).
+    cdef object _buffer
+    cdef Py_ssize_t _position
+    # The pieces after it, and how much of the first of them has gone into the buffer.
+    cdef object _waiting
+    cdef Py_ssize_t _taken
+    # The run so far. Kept here so that an interrupted read() loses nothing.
+    cdef Py_ssize_t _count
+    cdef uint64_t _first
+    cdef Py_ssize_t _last
+    cdef list _values
+    cdef list _tickets
+    cdef list _settled
+    cdef int64_t _size
+    # The data frame after the run, if it is none for a run.
+    cdef object _apart
+    cdef object _error
+    cdef bint _reading
+
+    cpdef feed(self, data)
+    cpdef read(self)
+    cdef int _expect(self, decode, first) except -1
+    cdef void _allow(self, int kind, int64_t least, int64_t most) noexcept
+    cdef object _end_run(self)
+    cdef tuple _cut(self)
+    cdef int _take_single(self, int kind, const uint8_t* payload, Py_ssize_t length) except -1
+    cdef int _take_settle(self, const uint8_t* payload, Py_ssize_t length) except -1
+    cdef bint _refill(self, int64_t needed) except -1
