@@ -7,7 +7,8 @@ it; what they send comes back on the server's other channel. See the README for 
 from distchan._backend import BACKEND
 from distchan._lease import Lease
 from distchan._run import run
-from distchan.channel import Channel, ChannelStatistics, select
+from distchan._select import select
+from distchan.channel import Channel, ChannelStatistics
 from distchan.client import Client
 from distchan.codecs import Codec
 from distchan.errors import (

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from distchan._ports import Outlet
+from distchan._rendezvous import Rendezvous
 from distchan._roundrobin import Ring
 from distchan._server_session import Item, ServerSession
-from distchan.channel import Channel
 from distchan.errors import DistchanError
 
 __all__ = ["Dealer"]
@@ -23,7 +24,7 @@ __all__ = ["Dealer"]
 _PATIENCE: Final = 64
 
 
-class Dealer:
+class Dealer(Outlet):
     """The Outlet of a server's outgoing channel.
 
     ``encode`` makes the payload of an item. ``finished`` is called when nothing is left to deal:
@@ -33,7 +34,7 @@ class Dealer:
 
     def __init__(
         self,
-        channel: Channel[Any],
+        channel: Rendezvous,
         encode: Callable[[Any], bytes],
         *,
         max_attempts: int,
@@ -41,8 +42,8 @@ class Dealer:
         bury: Callable[[Item, str], None],
         logger: logging.Logger,
     ) -> None:
+        super().__init__(encode)
         self.channel = channel
-        self.encode = encode
         self._max_attempts = max_attempts
         self._on_finished = finished
         self._bury = bury
@@ -65,15 +66,11 @@ class Dealer:
 
     # -- the channel's side -----------------------------------------------------------------------
 
-    @property
     def live(self) -> bool:
         return self._ring.any_ready and not self._returned
 
     def room(self) -> int:
-        return sum(session.credit for session in self._ring) if self.live else 0
-
-    def sender(self) -> None:
-        """Items of all tasks are equal here."""
+        return sum(session.credit for session in self._ring) if self.live() else 0
 
     def put(self, payload: bytes) -> None:
         self._next_id = item_id = self._next_id + 1
@@ -205,7 +202,7 @@ class Dealer:
         came_back = self.coming_back > 0
         while self._returned and self._ring.any_ready:
             self._deal(self._returned.popleft())
-        if self.live:
+        if self.live():
             self.channel._serve()
         if came_back and self.finished:
             self._on_finished()

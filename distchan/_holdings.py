@@ -21,6 +21,7 @@ from typing import Final, Literal
 
 from distchan._client_session import ClientSession
 from distchan._pace import Pace, now
+from distchan._ports import Sender
 from distchan._tasks import running_task
 from distchan._wire import MOST_RESULTS, MOST_SETTLED, RESULT_LENGTH_SIZE, Outcome
 from distchan.errors import FrameTooLarge
@@ -34,14 +35,13 @@ _lease: ContextVar["Holder | None"] = ContextVar("distchan_lease", default=None)
 _ancestor: ContextVar["Holder | None"] = ContextVar("distchan_ancestor", default=None)
 
 
-class Holder:
+class Holder(Sender):
     """A task or a lease, what it holds, and what it has staged."""
 
     __slots__ = (
         "_holdings",
         "_outer",
         "fenced",
-        "items",
         "over",
         "raw_ticket",
         "results",
@@ -51,10 +51,9 @@ class Holder:
     )
 
     def __init__(self, holdings: "Holdings", task: "asyncio.Task[object] | None") -> None:
+        super().__init__()
         self._holdings = holdings
         self.task = task
-        #: The numbers of the items that it holds.
-        self.items: list[int] = []
         self.results: list[bytes] = []
         #: Of the results, in bytes.
         self.size = 0
@@ -73,7 +72,7 @@ class Holder:
         item_id, attempt = _TICKET.unpack(self.raw_ticket)
         return item_id, attempt
 
-    def stage(self, payload: bytes | None, items: list[int]) -> bool:
+    def stage(self, payload: bytes | None, items: list[int] | None) -> bool:
         """Keep a result for the settlement of items; False if they are done already.
 
         If they are not done but have been given back, it is dropped: others will work on them.
@@ -327,7 +326,8 @@ class Holdings:
         """There may be credit for what is owed."""
         session = self.session
         while self._owed and session is not None and not session.exhausted:
-            session.settle(*self._owed.popleft())
+            items, results, size = self._owed.popleft()
+            session.settle(items, results, size)
         self._nothing_owed_if_so()
 
     def _nothing_owed_if_so(self) -> None:

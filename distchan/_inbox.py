@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from distchan._ports import Inlet
+from distchan._rendezvous import Rendezvous
 from distchan._server_session import ServerSession
-from distchan.channel import Channel
 
 __all__ = ["Inbox"]
 
@@ -27,37 +28,19 @@ class _Run:
         self.unreadable = unreadable
 
 
-class Inbox:
+class Inbox(Inlet):
     """The Inlet of a server's incoming channel.
 
     It tells each session what has been taken of its results, so that the client gets credit on
     consumption, not on receipt. ``drained`` is called when the channel is closed and drained.
     """
 
-    relays = True
-    owing = False
-
-    def __init__(self, channel: Channel[Any], drained: Callable[[], None]) -> None:
+    def __init__(self, channel: Rendezvous, drained: Callable[[], None]) -> None:
+        super().__init__()
         self.channel = channel
         self._on_drained = drained
         self._runs: deque[_Run] = deque()
-        self.count = 0
         self.taken = 0
-
-    def caller(self) -> None:
-        """Results are nobody's: they are done when they are received."""
-
-    async def paid(self) -> None:
-        """Nothing is ever owed."""
-
-    def awaited(self) -> None:
-        """A task waits for a result."""
-
-    def pause(self) -> None:
-        """Nothing is to be told to anybody."""
-
-    def prepare(self, count: int) -> int:
-        return count
 
     def take(self, caller: object) -> Any:
         run = self._runs[0]
@@ -90,8 +73,11 @@ class Inbox:
             self._skip_unreadable()
 
     def _skip_unreadable(self) -> None:
-        while self._runs and not self._runs[0].results:
-            run = self._runs.popleft()
+        while self._runs:
+            run = self._runs[0]
+            if run.results:
+                break
+            self._runs.popleft()
             run.session.took(run.unreadable, run.size)
 
     def discard(self) -> int:

@@ -9,9 +9,10 @@ from distchan._client_session import ClientSession
 from distchan._holdings import Holder, Holdings
 from distchan._lease import Lease
 from distchan._pace import now
+from distchan._ports import Inlet
+from distchan._rendezvous import Rendezvous
 from distchan._tasks import running_task
 from distchan._wire import MOST_SETTLED
-from distchan.channel import Channel
 
 __all__ = ["Intake"]
 
@@ -30,7 +31,7 @@ class _Run:
         self.tickets = tickets
 
 
-class Intake:
+class Intake(Inlet):
     """The Inlet of a client's incoming channel.
 
     It tells the session how many items the tasks here could do with, and in advance which ones they
@@ -42,18 +43,17 @@ class Intake:
 
     def __init__(
         self,
-        channel: Channel[Any],
+        channel: Rendezvous,
         holdings: Holdings,
         write: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
+        super().__init__()
         self.channel = channel
         self._holdings = holdings
         self._write = write
         self._on_drained = drained
         self._runs: deque[_Run] = deque()
-        self.count = 0
-        self.caller = holdings.caller
         self._pace = holdings.pace
         holdings.on_owing = channel._break_streak
         holdings.on_less = self.update_window
@@ -62,7 +62,9 @@ class Intake:
 
     # -- the channel's side -----------------------------------------------------------------------
 
-    @property
+    def caller(self) -> Holder | None:
+        return self._holdings.caller()
+
     def owing(self) -> bool:
         return self._holdings.owing
 

@@ -3,9 +3,11 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from distchan._calls import receiving
+
 if TYPE_CHECKING:
     from distchan._holdings import Holder
-    from distchan.channel import Channel
+    from distchan._rendezvous import Rendezvous
 
 __all__ = ["Lease"]
 
@@ -21,7 +23,7 @@ class Lease(Generic[T]):
     item that did not come from a server.
     """
 
-    def __init__(self, channel: "Channel[T]") -> None:
+    def __init__(self, channel: "Rendezvous") -> None:
         self._channel = channel
         #: Set by a Client's side of the channel when it hands the item out.
         self.holder: Holder | None = None
@@ -29,7 +31,7 @@ class Lease(Generic[T]):
         self.attempt: int | None = None
 
     async def __aenter__(self) -> T:
-        item = await self._channel._receive(self)
+        item: T = await receiving(self._channel, self, False)
         if self.holder is not None:
             self.id, self.attempt = self.holder.ticket
             self.holder.enter()

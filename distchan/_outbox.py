@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from distchan._client_session import ClientSession
-from distchan._holdings import Holdings
-from distchan.channel import Channel
+from distchan._holdings import Holder, Holdings
+from distchan._ports import Outlet
+from distchan._rendezvous import Rendezvous
 from distchan.errors import DistchanError
 
 __all__ = ["Outbox"]
 
 
-class Outbox:
+class Outbox(Outlet):
     """The Outlet of a client's outgoing channel.
 
     ``encode`` makes the payload of a result. ``finished`` is called when the channel is closed and
@@ -21,27 +22,28 @@ class Outbox:
 
     def __init__(
         self,
-        channel: Channel[Any],
+        channel: Rendezvous,
         encode: Callable[[Any], bytes],
         holdings: Holdings,
         finished: Callable[[], None],
         logger: logging.Logger,
     ) -> None:
+        super().__init__(encode)
         self.channel = channel
-        self.encode = encode
-        self.sender = holdings.sender
         self._holdings = holdings
         self._on_finished = finished
         self._logger = logger
         self.session: ClientSession | None = None
         self.finished = False
 
-    @property
     def live(self) -> bool:
-        return self.session is not None and not self._holdings.owing and self.session.credit > 0
+        return not (self.session is None or self.session.exhausted or self._holdings.owing)
 
     def room(self) -> int:
-        return self.session.credit if self.session is not None and self.live else 0
+        return self.session.credit if self.session is not None and self.live() else 0
+
+    def sender(self) -> Holder | None:
+        return self._holdings.sender()
 
     def put(self, payload: bytes) -> None:
         assert self.session is not None, "put() is for a live outlet"
@@ -61,7 +63,7 @@ class Outbox:
 
     def credited(self) -> None:
         """There may be credit."""
-        if self.live:
+        if self.live():
             self.channel._serve()
 
     @property

@@ -9,70 +9,94 @@ item. Who asks and who sends must be noted when the method is called, not when i
 ``asyncio.wait_for`` may run that in a task of its own.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Inlet", "Outlet", "Sender"]
 
 
-class Sender(Protocol):
+class Sender:
     """Somebody whose items do not go out on their own."""
 
-    items: list[int]
-    """What it holds. Another list takes its place when that is settled."""
+    __slots__ = ("items",)
 
-    def stage(self, payload: bytes | None, items: list[int]) -> bool:
+    def __init__(self) -> None:
+        #: What it holds. Another list takes its place when that is settled.
+        self.items: list[int] = []
+
+    def stage(self, payload: bytes | None, items: list[int] | None) -> bool:
         """Keep an item with what was held when send() was called; False if it must go on its own.
 
         Raises FrameTooLarge if that is too much.
         """
+        raise NotImplementedError
 
 
-class Outlet(Protocol):
-    """Takes the items of a channel to the network."""
+class Outlet:
+    """Takes the items of a channel to the network.
 
-    @property
+    encode: makes the payload of an item. Raises EncodeError or FrameTooLarge; changes nothing.
+    """
+
+    def __init__(self, encode: Callable[[Any], bytes]) -> None:
+        self.encode = encode
+
     def live(self) -> bool:
         """Whether put() may be called now."""
+        raise NotImplementedError
 
     def room(self) -> int:
         """About how many items could be put now; 0 if and only if not live."""
-
-    def encode(self, item: Any) -> bytes:
-        """The payload of an item. Raises EncodeError or FrameTooLarge; changes nothing."""
+        raise NotImplementedError
 
     def sender(self) -> Sender | None:
         """Who is about to send, if that makes a difference."""
+        return None
+
+    def put(self, payload: bytes) -> None:
+        """Send one item. Call only while live."""
+        raise NotImplementedError
 
     def relay(self, item: Any) -> None:
         """Deal out an item that came from another network; log it if it cannot be encoded.
 
         Its sender is far away, so that there is nobody to raise an error to. Call only while live.
         """
-
-    def put(self, payload: bytes) -> None:
-        """Send one item. Call only while live."""
+        raise NotImplementedError
 
     def finish(self) -> None:
         """The channel is closed and drained: no put() will follow. Called once."""
+        raise NotImplementedError
 
 
-class Inlet(Protocol):
+class Inlet:
     """Holds the items that have come from the network until a receiver takes them."""
 
-    count: int
-    """How many items there are."""
+    #: Whether the channel may have an outlet as well.
+    relays = True
 
-    @property
-    def relays(self) -> bool:
-        """Whether the channel may have an outlet as well."""
+    def __init__(self) -> None:
+        #: How many items there are.
+        self.count = 0
 
-    @property
+    def caller(self) -> Any:
+        """Who is about to ask for an item. Settles what it has held so far."""
+        return None
+
+    def take(self, caller: Any) -> Any:
+        """The oldest item, for a caller. Call only while there is one.
+
+        ``caller`` comes from caller(); or it is the Lease that asks; or the task, if the inlet was
+        not there yet when that asked; or None if no task did.
+        """
+        raise NotImplementedError
+
     def owing(self) -> bool:
         """Whether receivers must wait for paid() before they get anything.
 
         Whoever calls caller() meanwhile finds the channel's streak broken.
         """
-
-    def caller(self) -> Any:
-        """Who is about to ask for an item. Settles what it has held so far."""
+        return False
 
     async def paid(self) -> None:
         """Wait until what has been settled is on its way."""
@@ -85,13 +109,8 @@ class Inlet(Protocol):
 
     def prepare(self, count: int) -> int:
         """A task is about to take so many items in a row. Returns how many it may take."""
-
-    def take(self, caller: Any) -> Any:
-        """The oldest item, for a caller. Call only while there is one.
-
-        ``caller`` comes from caller(); or it is the Lease that asks; or the task, if the inlet was
-        not there yet when that asked; or None if no task did.
-        """
+        return count
 
     def drained(self) -> None:
         """The channel is closed and nothing is left. Called once."""
+        raise NotImplementedError

@@ -45,15 +45,18 @@ __all__ = [
 _MOST_AUTO: Final = 65_536
 
 
-class Item(msgspec.Struct, gc=False):
+class Item:
     """An item that the server owns, encoded."""
 
-    id: int
-    payload: bytes
-    attempt: int = 1
-    """Grows with each attempt that failed."""
-    alone: bool = False
-    """It is suspected of having taken a worker down."""
+    __slots__ = ("alone", "attempt", "id", "payload")
+
+    def __init__(self, id: int, payload: bytes, attempt: int = 1, alone: bool = False) -> None:  # noqa: A002
+        self.id = id
+        self.payload = payload
+        #: Grows with each attempt that failed.
+        self.attempt = attempt
+        #: It is suspected of having taken a worker down.
+        self.alone = alone
 
 
 @dataclass(frozen=True, slots=True)

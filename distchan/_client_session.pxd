@@ -1,0 +1,31 @@
+cimport cython
+
+from distchan._session cimport Session
+
+
+cdef class ClientSession(Session):
+    cdef bint _left
+    cdef public bint adapts
+    cdef public object most_wanted
+    cdef public object _unconfirmed
+    cdef public unsigned long long confirmed
+    cdef long long _results
+    cdef unsigned long long _result_bytes
+    cdef long long _result_limit
+    cdef unsigned long long _byte_limit
+    cdef public bint exhausted
+    cdef public long long window
+    cdef public long long _window_said
+    cdef public long long _most_window
+    cdef public unsigned long long handed
+    cdef public unsigned long long announced
+    cdef public unsigned long long written
+    cdef bint _window_due
+    cdef unsigned long long _settled
+
+    @cython.locals(number=cython.ulonglong)
+    cpdef settle(self, items, results, long long size)
+    cpdef announce(self, unsigned long long handed)
+    cpdef confirm_handed(self)
+    cpdef want(self, long long window)
+    cdef _say_window(self)

@@ -1,0 +1,28 @@
+cimport cython
+
+from distchan._ports cimport Outlet
+from distchan._rendezvous cimport Rendezvous
+from distchan._roundrobin cimport Ring
+from distchan._server_session cimport Item, ServerSession
+
+
+cdef class Dealer(Outlet):
+    cdef public Rendezvous channel
+    cdef object _max_attempts
+    cdef object _on_finished
+    cdef object _bury
+    cdef object _logger
+    cdef public long long unencodable
+    cdef public long long dealt
+    cdef public unsigned long long _next_id
+    cdef public Ring _ring
+    cdef public object _suspects
+    cdef public object _returned
+    cdef public ServerSession _spared
+    cdef public object _spared_settled
+    cdef object _others
+    cdef object _figures
+    cdef bint _channel_finished
+
+    @cython.locals(session=ServerSession)
+    cdef _deal(self, Item item)

@@ -1,0 +1,52 @@
+cimport cython
+
+from distchan._client_session cimport ClientSession
+from distchan._pace cimport Pace
+from distchan._ports cimport Sender
+from distchan._tasks cimport running_task
+
+
+cdef class Holder(Sender):
+    cdef public Holdings _holdings
+    cdef public object task
+    cdef public list results
+    cdef public long long size
+    cdef public double since
+    cdef public object raw_ticket
+    cdef public bint fenced
+    cdef public bint over
+    cdef public Holder _outer
+
+    @cython.locals(size=cython.longlong)
+    cpdef bint stage(self, payload, list items) except -1
+    cpdef bint is_within(self, Holder lease)
+    @cython.locals(innermost=Holder)
+    cpdef Holder innermost_of(self, Holdings holdings)
+
+
+cdef class Holdings:
+    cdef bint _stages
+    cdef object _logger
+    cdef object _address
+    cdef public ClientSession session
+    cdef public dict tasks
+    cdef public set leases
+    cdef public long long held
+    cdef public Pace pace
+    cdef public long long limit
+    cdef object _owed
+    cdef public bint owing
+    cdef public object on_owing
+    cdef public object on_less
+    cdef public object on_settled
+    cdef object _paid
+    cdef bint _warned
+
+    @cython.locals(holder=Holder)
+    cpdef Holder caller(self)
+    @cython.locals(holder=Holder)
+    cpdef Holder of_task(self, task)
+    @cython.locals(holder=Holder, lease=Holder, ancestor=Holder)
+    cpdef Holder sender(self)
+    @cython.locals(items=list, size=cython.longlong)
+    cdef _done(self, Holder holder)

@@ -1,0 +1,29 @@
+cimport cython
+
+from distchan._client_session cimport ClientSession
+from distchan._holdings cimport Holder, Holdings
+from distchan._pace cimport Pace
+from distchan._ports cimport Inlet
+from distchan._rendezvous cimport Rendezvous
+
+
+cdef class _Run:
+    cdef unsigned long long next
+    cdef list values
+    cdef list tickets
+
+
+cdef class Intake(Inlet):
+    cdef public Rendezvous channel
+    cdef public Holdings _holdings
+    cdef object _write
+    cdef object _on_drained
+    cdef object _runs
+    cdef Pace _pace
+    cdef ClientSession _session
+    cdef bint _settles
+
+    @cython.locals(run=_Run, number=cython.ulonglong, holder=Holder)
+    cpdef take(self, caller)
+    cdef Holder _find(self, caller)
+    cpdef update_window(self)

@@ -1,0 +1,13 @@
+from distchan._client_session cimport ClientSession
+from distchan._holdings cimport Holdings
+from distchan._ports cimport Outlet
+from distchan._rendezvous cimport Rendezvous
+
+
+cdef class Outbox(Outlet):
+    cdef public Rendezvous channel
+    cdef Holdings _holdings
+    cdef object _on_finished
+    cdef object _logger
+    cdef public ClientSession session
+    cdef public bint finished

@@ -1,0 +1,59 @@
+cimport cython
+
+from distchan._calls cimport Callee, receiving, sending
+from distchan._ports cimport Inlet, Outlet, Sender
+from distchan._tasks cimport running_task
+
+
+cdef class Waiter:
+    cdef public object future
+    cdef public object channel
+    cdef public bint sent
+
+    cpdef renew(self)
+    cpdef bint wake(self, channel) except -1
+
+
+cdef class Rendezvous(Callee):
+    cdef Py_ssize_t _capacity
+    cdef object _item_type
+    cdef object _accepts
+    cdef object _loop
+    cdef public Py_ssize_t _streak
+    cdef public Py_ssize_t _longest_streak
+    cdef double _streak_began
+    cdef object _buffer
+    cdef public object _receivers
+    cdef public Py_ssize_t _woken
+    cdef public object _senders
+    cdef public object _granted
+    cdef public Outlet _outlet
+    cdef Py_ssize_t _before_outlet
+    cdef public Inlet _inlet
+    cdef bint _inlet_turn
+    cdef public bint _closed
+    cdef public bint _finished
+    cdef object _end
+    cdef object _failure
+    cdef public long long _sent
+    cdef public long long _received
+
+    cpdef _admit(self, item)
+    cpdef bint _try_send(self, item, payload) except -1
+    cdef bint _commit(self, item, payload) except -1
+    cdef bint _is_outlets_turn(self)
+    cdef _put(self, Outlet outlet, payload)
+    @cython.locals(waiter=Waiter)
+    cdef bint _wake_receiver(self) except -1
+    cpdef bint _commit_granted(self, Waiter waiter) except -1
+    cpdef _forget_sender(self, Waiter waiter)
+    cpdef _grant(self)
+    cpdef _caller(self)
+    cpdef Py_ssize_t _available(self)
+    cpdef _take(self, caller)
+    cpdef bint _drained(self)
+    cpdef _finish_if_drained(self)
+    cpdef _serve(self)
+    cdef _serve_outlet(self, Outlet outlet)
+    cpdef _adopt_loop(self)
+    cpdef _end_streak(self)

@@ -1,0 +1,45 @@
+cimport cython
+
+from distchan._session cimport Session
+
+
+@cython.no_gc
+@cython.freelist(256)
+cdef class Item:
+    cdef public unsigned long long id
+    cdef public bytes payload
+    cdef public unsigned long attempt
+    cdef public bint alone
+
+
+cdef class ServerSession(Session):
+    cdef object _find
+    cdef public dict outstanding
+    cdef public long long _outstanding_bytes
+    cdef public long long _window
+    cdef public long long _window_bytes
+    cdef bint _alone
+    cdef long long _unflushed
+    cdef public bint left
+    cdef public unsigned long long handed
+    cdef public bint heard_all
+    cdef public object _before
+    cdef public long long settled
+    cdef public long long blamed
+    cdef public long long results
+    cdef long long _result_bytes
+    cdef long long _taken
+    cdef long long _taken_bytes
+    cdef public long long _granted
+    cdef public long long _granted_bytes
+    cdef long long _confirmed
+    cdef long long _confirmed_bytes
+    cdef bint _credit_due
+
+    @cython.locals(number=cython.ulonglong)
+    cpdef bint send(self, Item item) except -1
+    cpdef took(self, long long count, long long size)
+    cdef _credit_is_due(self)
+    @cython.locals(item=Item, popped=list, outstanding=dict)
+    cdef list _pop(self, numbers)
+    cdef list _settle(self, numbers)

@@ -1,0 +1,28 @@
+from distchan._framing cimport Decoder, Encoder
+
+
+cdef class Session:
+    cdef public object _hello
+    cdef object _signature
+    cdef public object _transforms
+    cdef object _decode
+    cdef public object on_pending
+    cdef bint _awake
+    cdef public object id
+    cdef public object epoch
+    cdef public object begun
+    cdef public bint keeps
+    cdef public object peer
+    cdef public bint sending
+    cdef public bint receiving
+    cdef public bint finished
+    cdef public object error
+    cdef public unsigned long long sent
+    cdef public unsigned long long received
+    cdef object _last_words
+    cdef public bint opened
+    cdef public Encoder _encoder
+    cdef public Decoder _decoder
+
+    cpdef wake(self)
+    cpdef next_event(self)
