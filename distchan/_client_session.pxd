@@ -7,7 +7,7 @@ cdef class ClientSession(Session):
     cdef bint _left
     cdef public bint adapts
     cdef public object most_wanted
-    cdef public object _unconfirmed
+    cdef public list _unconfirmed
     cdef public unsigned long long confirmed
     cdef long long _results
     cdef unsigned long long _result_bytes
@@ -23,8 +23,12 @@ cdef class ClientSession(Session):
     cdef bint _window_due
     cdef unsigned long long _settled
 
-    @cython.locals(number=cython.ulonglong)
-    cpdef settle(self, items, results, long long size)
+    @cython.locals(number=cython.ulonglong, last=cython.ulonglong)
+    cpdef settle(self, list items, list results, long long size)
+    cpdef send_result(self, payload)
+    cdef _count_results(self, long long count, long long size)
+    cdef _add(self, tuple frame)
+    cdef _confirm(self, unsigned long long received)
     cpdef announce(self, unsigned long long handed)
     cpdef confirm_handed(self)
     cpdef want(self, long long window)

@@ -11,10 +11,9 @@ returned arrives.
 """
 
 import secrets
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -38,7 +37,7 @@ from distchan._wire import Kind, Outcome
 from distchan.errors import DecodeError, DistchanError, ProtocolError
 from distchan.transforms import Transform
 
-__all__ = ["Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
+__all__ = ["NO_RESULTS", "Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Arrived(Event):
     first: int
     """The number of the first of them."""
     values: list[Any]
-    tickets: list[bytes]
+    tickets: bytearray
     """The id and the attempt of each, see _frames.Items."""
 
 
@@ -78,7 +77,10 @@ class Fenced(Event):
 
 #: A data frame that may have to be repeated: outcome, items, entries. Without items it is a RESULT
 #: frame, with them a SETTLE frame.
-_Frame: TypeAlias = tuple[int, Sequence[int], Sequence[bytes]]
+_Frame: TypeAlias = tuple[int, list[int], list[bytes]]
+
+#: Of items that have none. Nobody may change it.
+NO_RESULTS: Final[list[bytes]] = []
 
 
 class ClientSession(Session):
@@ -104,7 +106,7 @@ class ClientSession(Session):
         """A new session, where both ends count from 0."""
         self.sent = self.received = 0
         #: Frames that the server has not confirmed, the last of which is number ``sent - 1``.
-        self._unconfirmed: deque[_Frame] = deque()
+        self._unconfirmed: list[_Frame] = []
         self.confirmed = 0
         self._results = self._result_bytes = 0
         self._result_limit = self._byte_limit = 0
@@ -167,13 +169,14 @@ class ClientSession(Session):
     def send_result(self, payload: bytes) -> None:
         """Send a result that belongs to no item; needs credit."""
         self._count_results(1, len(payload))
-        self._add((0, (), (payload,)))
+        self._add((0, [], [payload]))
 
-    def settle(self, items: Sequence[int], results: Sequence[bytes], size: int) -> None:
+    def settle(self, items: list[int], results: list[bytes], size: int) -> None:
         """Items are done. Needs credit if they have results, which have ``size`` bytes in all."""
         self._settled += len(items)
-        if items[-1] >= self.announced:
-            self.announced = items[-1] + 1
+        last = items[-1]
+        if last >= self.announced:
+            self.announced = last + 1
         # What _count_results() and _add() do, without the calls: this is done for every item.
         if results:
             self._results += len(results)
@@ -188,12 +191,12 @@ class ClientSession(Session):
             if not self._awake:
                 self.wake()
 
-    def give_back(self, outcome: int, items: Sequence[int], reason: str) -> None:
+    def give_back(self, outcome: int, items: list[int], reason: str) -> None:
         """Items are not done."""
         self._settled += len(items)
         if outcome != Outcome.RETURNED:  # which also happens to those that were not handed out
             self.announced = max(self.announced, items[-1] + 1)
-        self._add((outcome, items, (words(reason),)))
+        self._add((outcome, items, [words(reason)]))
 
     def _add(self, frame: _Frame) -> None:
         self._unconfirmed.append(frame)
@@ -291,7 +294,7 @@ class ClientSession(Session):
                 raise ProtocolError(f"the server resumes a session at frame {peer.received}")
             self._confirm(peer.received)
             event = Resumed()
-            repeated = list(self._unconfirmed)
+            repeated = self._unconfirmed.copy()
         elif self.begun is not None:
             event, repeated = self._begin_anew(peer)
             self.begun = self.epoch
@@ -352,7 +355,7 @@ class ClientSession(Session):
         if isinstance(frame, Items):
             return Arrived(frame.first, frame.values, frame.tickets)
         assert isinstance(frame, _frames.Undecodable)
-        self.give_back(Outcome.UNDECODABLE, (frame.number,), str(frame.error))
+        self.give_back(Outcome.UNDECODABLE, [frame.number], str(frame.error))
         return Undecodable(frame.error)
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
@@ -376,8 +379,7 @@ class ClientSession(Session):
 
     def _confirm(self, received: int) -> None:
         if self.keeps:
-            for _ in range(received - self.confirmed):
-                self._unconfirmed.popleft()
+            del self._unconfirmed[: max(0, received - self.confirmed)]
         self.confirmed = max(self.confirmed, received)
 
     def _on_close(self, body: bytes) -> Event | None:

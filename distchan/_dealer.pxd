@@ -1,13 +1,13 @@
 cimport cython
 
 from distchan._ports cimport Outlet
-from distchan._rendezvous cimport Rendezvous
+from distchan._rendezvous cimport Channel
 from distchan._roundrobin cimport Ring
 from distchan._server_session cimport Item, ServerSession
 
 
 cdef class Dealer(Outlet):
-    cdef public Rendezvous channel
+    cdef public Channel channel
     cdef object _max_attempts
     cdef object _on_finished
     cdef object _bury

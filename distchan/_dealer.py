@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
-from distchan._rendezvous import Rendezvous
+from distchan._rendezvous import Channel
 from distchan._roundrobin import Ring
 from distchan._server_session import Item, ServerSession
 from distchan.errors import DistchanError
@@ -27,22 +28,22 @@ _PATIENCE: Final = 64
 class Dealer(Outlet):
     """The Outlet of a server's outgoing channel.
 
-    ``encode`` makes the payload of an item. ``finished`` is called when nothing is left to deal:
+    ``encoder`` makes the payload of an item. ``finished`` is called when nothing is left to deal:
     the channel is closed and drained, and nothing that came back waits. ``bury`` is called with
     each item that has failed ``max_attempts`` times, and the reason of the last failure.
     """
 
     def __init__(
         self,
-        channel: Rendezvous,
-        encode: Callable[[Any], bytes],
+        channel: Channel,
+        encoder: PayloadEncoder,
         *,
         max_attempts: int,
         finished: Callable[[], None],
         bury: Callable[[Item, str], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(encode)
+        super().__init__(encoder, asks_for_sender=False)
         self.channel = channel
         self._max_attempts = max_attempts
         self._on_finished = finished
@@ -67,7 +68,7 @@ class Dealer(Outlet):
     # -- the channel's side -----------------------------------------------------------------------
 
     def live(self) -> bool:
-        return self._ring.any_ready and not self._returned
+        return self._ring.ready > 0 and not self._returned
 
     def room(self) -> int:
         return sum(session.credit for session in self._ring) if self.live() else 0
@@ -78,7 +79,7 @@ class Dealer(Outlet):
 
     def relay(self, item: Any) -> None:
         try:
-            payload = self.encode(item)
+            payload = self.encoder.encode(item)
         except DistchanError as error:
             self.unencodable += 1
             self._logger.warning("an item could not be relayed and is left out: %s", error)
@@ -200,7 +201,7 @@ class Dealer(Outlet):
 
     def _deal_waiting(self) -> None:
         came_back = self.coming_back > 0
-        while self._returned and self._ring.any_ready:
+        while self._returned and self._ring.ready:
             self._deal(self._returned.popleft())
         if self.live():
             self.channel._serve()

@@ -4,7 +4,6 @@ The twins differ in how they look at bytes. Everything that a caller could tell 
 stands here, once.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +28,7 @@ class Items(msgspec.Struct, frozen=True):
     first: int
     """The number of the first of them."""
     values: list[Any]
-    tickets: list[bytes]
+    tickets: bytearray
     """Of each, TICKET_SIZE bytes: uint64 id, uint32 attempt, as they were on the wire."""
     size: int
     """The sum of the sizes of the encoded items."""
@@ -92,14 +91,12 @@ def checked_first(number: int) -> int:
     return number
 
 
-def bad_field(fields: Iterable[tuple[str, object, int]]) -> TypeError | ValueError:
-    """Which of the fields, given as name, value and largest value, cannot be written, and why."""
-    for name, value, limit in fields:
-        if not hasattr(value, "__index__"):
-            return TypeError(f"{name} must be an int, not {type(value).__name__}")
-        if not 0 <= value.__index__() <= limit:
-            return ValueError(f"{name} must be 0 to {limit}, not {value}")
-    raise AssertionError("all can be written")
+def bad_field(*values: object) -> TypeError | OverflowError:
+    """Why these cannot be the integers of a frame."""
+    for value in values:
+        if not isinstance(value, int):
+            return TypeError(f"an integer is required, not {type(value).__name__}")
+    return OverflowError(f"one of {values} is negative or too large")
 
 
 def not_bytes(payload: object) -> TypeError:

@@ -9,10 +9,11 @@ cdef class Encoder:
     cdef bytearray _buffer
     cdef Py_ssize_t _used
 
-    cpdef add(self, kind, body=*)
-    cpdef add_item(self, number, id, attempt, payload)
-    cpdef add_result(self, number, payload)
-    cpdef add_settle(self, number, outcome, items, entries)
+    cpdef add(self, uint8_t kind, body=*)
+    cpdef add_item(self, uint64_t number, uint64_t id, uint32_t attempt, payload)
+    cpdef add_result(self, uint64_t number, payload)
+    cpdef add_settle(self, uint64_t number, uint8_t outcome, list items, list entries)
+    cdef int _add_large_entries(self, list entries, Py_ssize_t used) except -1
     cpdef list take(self)
     cdef int _append(self, const uint8_t* prefix, Py_ssize_t prefix_size, payload) except -1
     cdef int _close_buffer(self, Py_ssize_t used, tuple closed) except -1
@@ -40,7 +41,7 @@ cdef class Decoder:
     cdef uint64_t _first
     cdef Py_ssize_t _last
     cdef list _values
-    cdef list _tickets
+    cdef bytearray _tickets
     cdef list _settled
     cdef int64_t _size
     # The data frame after the run, if it is none for a run.

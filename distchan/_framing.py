@@ -8,7 +8,7 @@ own, which grows with the bytes that really arrive, whatever length the frame cl
 
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from ._frames import (
@@ -89,7 +89,7 @@ class Encoder:
         try:
             prefix = _pack_control(kind)
         except struct.error:
-            raise bad_field([("kind", kind, 0xFF)]) from None
+            raise bad_field(kind) from None
         self._append(prefix, body)
 
     def add_item(self, number: int, id: int, attempt: int, payload: bytes) -> None:  # noqa: A002
@@ -97,13 +97,7 @@ class Encoder:
         try:
             prefix = _pack_item(_ITEM, number, id, attempt)
         except struct.error:
-            raise bad_field(
-                [
-                    ("number", number, 2**64 - 1),
-                    ("id", id, 2**64 - 1),
-                    ("attempt", attempt, 2**32 - 1),
-                ]
-            ) from None
+            raise bad_field(number, id, attempt) from None
         self._append(prefix, payload)
 
     def add_result(self, number: int, payload: bytes) -> None:
@@ -111,24 +105,16 @@ class Encoder:
         try:
             prefix = _pack_result(_RESULT, number)
         except struct.error:
-            raise bad_field([("number", number, 2**64 - 1)]) from None
+            raise bad_field(number) from None
         self._append(prefix, payload)
 
-    def add_settle(
-        self, number: int, outcome: int, items: Sequence[int], entries: Sequence[bytes]
-    ) -> None:
+    def add_settle(self, number: int, outcome: int, items: list[int], entries: list[bytes]) -> None:
         """Append a SETTLE frame."""
         count = len(items)
         try:
             prefix = struct.pack(f"<BQBI{count}Q", _SETTLE, number, outcome, count, *items)
         except struct.error:
-            raise bad_field(
-                [
-                    ("number", number, 2**64 - 1),
-                    ("outcome", outcome, 0xFF),
-                    *(("item number", item, 2**64 - 1) for item in items),
-                ]
-            ) from None
+            raise bad_field(number, outcome, *items) from None
         length = len(prefix)
         for entry in entries:
             if type(entry) is not bytes:
@@ -230,7 +216,7 @@ class Decoder:
         self._first = 0
         self._last = 0
         self._values: list[Any] = []
-        self._tickets: list[bytes] = []
+        self._tickets = bytearray()
         self._settled: list[int] = []
         self._size = 0
         # The data frame after the run, if it is none for a run.
@@ -306,7 +292,7 @@ class Decoder:
         run: Items | Results
         if self._tickets:
             run = Items(self._first, self._values, self._tickets, self._size)
-            self._tickets = []
+            self._tickets = bytearray()
         else:
             run = Results(self._values, self._size, self._settled, self._count, self._last)
             self._settled = []
@@ -375,7 +361,7 @@ class Decoder:
         if kind == _ITEM:
             if not self._tickets:
                 self._first = self._next_number
-            self._tickets.append(frame[body:ticket_end])
+            self._tickets += frame[body:ticket_end]
         self._values.append(value)
         self._size += len(payload)
         self._last = 1

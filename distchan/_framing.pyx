@@ -18,7 +18,7 @@ from cpython.bytes cimport (
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
 )
-from cpython.number cimport PyNumber_Index
+from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -80,9 +80,11 @@ cdef const uint8_t* start_of(buffer) except NULL:
     return <const uint8_t*>PyByteArray_AS_STRING(buffer)
 
 
-cdef inline object integer(value):
-    """The same objects pass for integers as with struct."""
-    return value if isinstance(value, int) else PyNumber_Index(value)
+cdef int read_numbers(list numbers, const uint8_t* at, int64_t count) except -1:
+    cdef int64_t index
+    for index in range(count):
+        numbers.append(read64(at + ITEM_NUMBER_SIZE * index))
+    return 0
 
 
 cdef uint8_t* room(bytearray buffer, Py_ssize_t used, Py_ssize_t size) except NULL:
@@ -109,101 +111,97 @@ cdef class Encoder:
         """How many bytes are pending."""
         return self._closed_size + self._used
 
-    cpdef add(self, kind, body=b""):
+    cpdef add(self, uint8_t kind, body=b""):
         """Append a control frame."""
-        cdef uint8_t prefix[1]
-        try:
-            prefix[0] = integer(kind)
-        except (OverflowError, TypeError):
-            raise _frames.bad_field([("kind", kind, 0xFF)]) from None
-        self._append(prefix, 1, body)
+        self._append(&kind, 1, body)
 
-    cpdef add_item(self, number, id, attempt, payload):
+    cpdef add_item(self, uint64_t number, uint64_t id, uint32_t attempt, payload):
         """Append an ITEM frame."""
         cdef uint8_t prefix[32]  # more than DATA_PREFIX + TICKET_SIZE
         prefix[0] = ITEM
-        try:
-            write64(prefix + 1, integer(number))
-            write64(prefix + DATA_PREFIX, integer(id))
-            write32(prefix + DATA_PREFIX + 8, integer(attempt))
-        except (OverflowError, TypeError):
-            raise _frames.bad_field([
-                ("number", number, 2**64 - 1),
-                ("id", id, 2**64 - 1),
-                ("attempt", attempt, 2**32 - 1),
-            ]) from None
+        write64(prefix + 1, number)
+        write64(prefix + DATA_PREFIX, id)
+        write32(prefix + DATA_PREFIX + 8, attempt)
         self._append(prefix, DATA_PREFIX + TICKET_SIZE, payload)
 
-    cpdef add_result(self, number, payload):
+    cpdef add_result(self, uint64_t number, payload):
         """Append a RESULT frame."""
         cdef uint8_t prefix[16]  # more than DATA_PREFIX
         prefix[0] = RESULT
-        try:
-            write64(prefix + 1, integer(number))
-        except (OverflowError, TypeError):
-            raise _frames.bad_field([("number", number, 2**64 - 1)]) from None
+        write64(prefix + 1, number)
         self._append(prefix, DATA_PREFIX, payload)
 
-    cpdef add_settle(self, number, outcome, items, entries):
+    cpdef add_settle(self, uint64_t number, uint8_t outcome, list items, list entries):
         """Append a SETTLE frame."""
-        cdef Py_ssize_t index, count = len(items)
-        cdef Py_ssize_t prefix_size = DATA_PREFIX + SETTLE_PREFIX + ITEM_NUMBER_SIZE * count
-        prefix = PyBytes_FromStringAndSize(NULL, prefix_size)
-        cdef uint8_t* to = <uint8_t*>PyBytes_AS_STRING(prefix)
-        to[0] = SETTLE
-        try:
-            write64(to + 1, integer(number))
-            to[DATA_PREFIX] = integer(outcome)
-            write32(to + DATA_PREFIX + 1, <uint32_t>count)
-            to += DATA_PREFIX + SETTLE_PREFIX
-            for index in range(count):
-                write64(to + ITEM_NUMBER_SIZE * index, integer(items[index]))
-        except (OverflowError, TypeError):
-            raise _frames.bad_field([
-                ("number", number, 2**64 - 1),
-                ("outcome", outcome, 0xFF),
-                *[("item number", item, 2**64 - 1) for item in items],
-            ]) from None
-        cdef int64_t length = prefix_size
+        cdef Py_ssize_t count = len(items)
+        cdef Py_ssize_t prefix_size = HEADER_SIZE + DATA_PREFIX + SETTLE_PREFIX
+        cdef Py_ssize_t size
+        cdef int64_t length = prefix_size + ITEM_NUMBER_SIZE * count - HEADER_SIZE
+        cdef bint copied = True
         for entry in entries:
             if not PyBytes_CheckExact(entry):
                 raise _frames.not_bytes(entry)
-            length += RESULT_LENGTH_SIZE + PyBytes_GET_SIZE(entry)
+            size = PyBytes_GET_SIZE(entry)
+            copied = copied and size < REFERENCE_THRESHOLD
+            length += RESULT_LENGTH_SIZE + size
         if length > MAX_LENGTH:
             raise _frames.too_large(length, MAX_LENGTH)
 
         # Bytes behind those in use do not count: a frame gets in whole, at the end, or not at all.
         cdef bytearray buffer = self._buffer
         cdef Py_ssize_t used = self._used
-        cdef list closed = None
-        cdef Py_ssize_t closed_size = 0, size
-        cdef bytes body
-        to = room(buffer, used, HEADER_SIZE + prefix_size)
+        cdef uint8_t* to = room(
+            buffer, used, HEADER_SIZE + length if copied else prefix_size + ITEM_NUMBER_SIZE * count
+        )
         write32(to, self._signature)
         write32(to + 4, <uint32_t>length)
-        memcpy(to + HEADER_SIZE, PyBytes_AS_STRING(prefix), prefix_size)
-        used += HEADER_SIZE + prefix_size
-        for body in entries:
-            size = PyBytes_GET_SIZE(body)
+        to += HEADER_SIZE
+        to[0] = SETTLE
+        write64(to + 1, number)
+        to[DATA_PREFIX] = outcome
+        write32(to + DATA_PREFIX + 1, <uint32_t>count)
+        to += DATA_PREFIX + SETTLE_PREFIX
+        for item in items:
+            if not PyLong_CheckExact(item):  # whose conversion could run code
+                raise TypeError(f"an item's number must be an int, not {type(item).__name__}")
+            write64(to, item)
+            to += ITEM_NUMBER_SIZE
+        if not copied:
+            self._add_large_entries(entries, used + prefix_size + ITEM_NUMBER_SIZE * count)
+            return
+        for entry in entries:
+            size = PyBytes_GET_SIZE(entry)
+            write32(to, <uint32_t>size)
+            memcpy(to + RESULT_LENGTH_SIZE, PyBytes_AS_STRING(entry), size)
+            to += RESULT_LENGTH_SIZE + size
+        self._used = used + HEADER_SIZE + length
+
+    cdef int _add_large_entries(self, list entries, Py_ssize_t used) except -1:
+        """Append entries, some of which are not copied, behind ``used`` bytes of the buffer."""
+        cdef bytearray buffer = self._buffer
+        cdef list closed = []
+        cdef Py_ssize_t closed_size = 0, size
+        cdef uint8_t* to
+        for entry in entries:
+            size = PyBytes_GET_SIZE(entry)
             if size < REFERENCE_THRESHOLD:
                 to = room(buffer, used, RESULT_LENGTH_SIZE + size)
                 write32(to, <uint32_t>size)
-                memcpy(to + RESULT_LENGTH_SIZE, PyBytes_AS_STRING(body), size)
+                memcpy(to + RESULT_LENGTH_SIZE, PyBytes_AS_STRING(entry), size)
                 used += RESULT_LENGTH_SIZE + size
             else:
                 write32(room(buffer, used, RESULT_LENGTH_SIZE), <uint32_t>size)
                 used += RESULT_LENGTH_SIZE
                 PyByteArray_Resize(buffer, used)
-                closed = closed or []
-                closed += (buffer, body)
+                closed += (buffer, entry)
                 closed_size += used + size
                 buffer = bytearray()
                 used = 0
-        if closed is not None:
-            self._closed += closed
-            self._closed_size += closed_size
+        self._closed += closed
+        self._closed_size += closed_size
         self._buffer = buffer
         self._used = used
+        return 0
 
     cpdef list take(self):
         """Hand over everything pending, in order, and start anew."""
@@ -264,7 +262,7 @@ cdef class Decoder:
         self._first = 0
         self._last = 0
         self._values = []
-        self._tickets = []
+        self._tickets = bytearray()
         self._settled = []
         self._size = 0
         self._apart = None
@@ -340,7 +338,7 @@ cdef class Decoder:
     cdef object _end_run(self):
         if self._tickets:
             run = Items(self._first, self._values, self._tickets, self._size)
-            self._tickets = []
+            self._tickets = bytearray()
         else:
             run = Results(self._values, self._size, self._settled, self._count, self._last)
             self._settled = []
@@ -408,6 +406,7 @@ cdef class Decoder:
     cdef int _take_single(self, int kind, const uint8_t* payload, Py_ssize_t length) except -1:
         """Move the item, or the result that belongs to none, of a frame into the run."""
         cdef Py_ssize_t start = self._least[kind]
+        cdef Py_ssize_t end = PyByteArray_GET_SIZE(self._tickets)
         item = PyBytes_FromStringAndSize(<const char*>payload + start, length - start)
         try:
             value = self._decode(item)
@@ -417,11 +416,10 @@ cdef class Decoder:
             )
             return 0
         if kind == ITEM:
-            if not self._tickets:
+            if end == 0:
                 self._first = self._next_number
-            self._tickets.append(
-                PyBytes_FromStringAndSize(<const char*>payload + DATA_PREFIX, TICKET_SIZE)
-            )
+            PyByteArray_Resize(self._tickets, end + TICKET_SIZE)
+            memcpy(PyByteArray_AS_STRING(self._tickets) + end, payload + DATA_PREFIX, TICKET_SIZE)
         self._values.append(value)
         self._size += length - start
         self._last = 1
@@ -435,43 +433,59 @@ cdef class Decoder:
         cdef int outcome = payload[DATA_PREFIX]
         cdef int64_t count = read32(payload + DATA_PREFIX + 1)
         cdef int64_t entry_size, size = 0
-        cdef Py_ssize_t index
+        cdef Py_ssize_t entries = 0
         if count > MOST_SETTLED or ITEM_NUMBER_SIZE * count > end - at:
             raise _frames.bad_settle()
-        items = []
-        for _ in range(count):
-            items.append(read64(at))
-            at += ITEM_NUMBER_SIZE
-        entries = []
+        cdef const uint8_t* first = at + ITEM_NUMBER_SIZE * count
+        at = first
         while at < end:
             if end - at < RESULT_LENGTH_SIZE:
                 raise _frames.bad_settle()
             entry_size = read32(at)
             at += RESULT_LENGTH_SIZE
-            if entry_size > end - at or len(entries) == MOST_RESULTS:
+            if entry_size > end - at or entries == MOST_RESULTS:
                 raise _frames.bad_settle()
             if entry_size > self._max_frame_size and outcome == DONE:
                 raise _frames.too_large(entry_size, self._max_frame_size)
-            entries.append(PyBytes_FromStringAndSize(<const char*>at, entry_size))
             at += entry_size
             size += entry_size
-
+            entries += 1
         if outcome != DONE:
-            self._apart = GivenBack(outcome, items, entries[0] if entries else b"")
+            items = []
+            read_numbers(items, payload + DATA_PREFIX + SETTLE_PREFIX, count)
+            reason = b""
+            if entries:
+                reason = PyBytes_FromStringAndSize(
+                    <const char*>first + RESULT_LENGTH_SIZE, read32(first)
+                )
+            self._apart = GivenBack(outcome, items, reason)
             return 0
+
+        cdef list values = self._values
+        cdef Py_ssize_t before = len(values)
         try:
-            for index in range(len(entries)):
-                entries[index] = self._decode(entries[index])
-        except Exception as error:
+            at = first
+            while at < end:
+                entry_size = read32(at)
+                at += RESULT_LENGTH_SIZE
+                values.append(
+                    self._decode(PyBytes_FromStringAndSize(<const char*>at, entry_size))
+                )
+                at += entry_size
+        except BaseException as error:
+            del values[before:]
+            if not isinstance(error, Exception):
+                raise  # what came before it is kept, and this frame is read again
+            items = []
+            read_numbers(items, payload + DATA_PREFIX + SETTLE_PREFIX, count)
             self._apart = _frames.undecodable(
-                SETTLE, self._next_number, len(entries), size, items, error
+                SETTLE, self._next_number, entries, size, items, error
             )
             return 0
-        self._values.extend(entries)
-        self._settled.extend(items)
+        read_numbers(self._settled, payload + DATA_PREFIX + SETTLE_PREFIX, count)
         self._size += size
         if entries:
-            self._last = len(entries)
+            self._last = entries
         self._count += 1
         return 0
 

@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
+from distchan._payloads import check_probe
 from distchan._shapes import Shape, compatible
 from distchan._wire import VERSION
 from distchan.errors import HandshakeError, ProtocolError, TypeMismatch
-from distchan.transforms import Transform, check_probe
+from distchan.transforms import Transform
 
 __all__ = ["AUTO_PREFETCH", "MOST_PREFETCH", "Hello", "check_as_client", "check_as_server"]
 
@@ -38,7 +39,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     receives: Shape | None
     """The same of the incoming channel."""
     probe: bytes
-    """The fixed bytes of transforms.PROBE, put through the sender's transforms."""
+    """The fixed bytes of _payloads.PROBE, put through the sender's transforms."""
     max_frame_size: int
     """The largest payload of an item, in bytes. The client adopts the server's value."""
     prefetch: int

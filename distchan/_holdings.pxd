@@ -3,7 +3,11 @@ cimport cython
 from distchan._client_session cimport ClientSession
 from distchan._pace cimport Pace
 from distchan._ports cimport Sender
-from distchan._tasks cimport running_task
+
+
+cdef Py_ssize_t _MOST_RESULTS
+cdef Py_ssize_t _MOST_SETTLED
+cdef Py_ssize_t _RESULT_LENGTH_SIZE
 
 
 cdef class Holder(Sender):
@@ -12,12 +16,13 @@ cdef class Holder(Sender):
     cdef public list results
     cdef public long long size
     cdef public double since
-    cdef public object raw_ticket
+    cdef public bytearray tickets
+    cdef public Py_ssize_t place
     cdef public bint fenced
     cdef public bint over
     cdef public Holder _outer
 
-    @cython.locals(size=cython.longlong)
+    @cython.locals(size=cython.longlong, limit=cython.longlong, needed=cython.longlong)
     cpdef bint stage(self, payload, list items) except -1
     cpdef bint is_within(self, Holder lease)
     @cython.locals(innermost=Holder)
@@ -43,10 +48,10 @@ cdef class Holdings:
     cdef bint _warned
 
     @cython.locals(holder=Holder)
-    cpdef Holder caller(self)
+    cpdef Holder caller(self, task)
     @cython.locals(holder=Holder)
     cpdef Holder of_task(self, task)
     @cython.locals(holder=Holder, lease=Holder, ancestor=Holder)
-    cpdef Holder sender(self)
-    @cython.locals(items=list, size=cython.longlong)
+    cpdef Holder sender(self, task)
+    @cython.locals(items=list, results=list, size=cython.longlong, count=Py_ssize_t)
     cdef _done(self, Holder holder)

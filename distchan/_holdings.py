@@ -15,18 +15,28 @@ import asyncio
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Final, Literal
 
-from distchan._client_session import ClientSession
+from distchan._client_session import NO_RESULTS, ClientSession
 from distchan._pace import Pace, now
 from distchan._ports import Sender
-from distchan._tasks import running_task
-from distchan._wire import MOST_RESULTS, MOST_SETTLED, RESULT_LENGTH_SIZE, Outcome
+from distchan._wire import (
+    MOST_RESULTS,
+    MOST_SETTLED,
+    RESULT_LENGTH_SIZE,
+    TICKET_SIZE,
+    Outcome,
+)
 from distchan.errors import FrameTooLarge
 
 __all__ = ["Holder", "Holdings"]
+
+# C integers in the compiled module.
+_MOST_RESULTS: Final = MOST_RESULTS
+_MOST_SETTLED: Final = MOST_SETTLED
+_RESULT_LENGTH_SIZE: Final = RESULT_LENGTH_SIZE
 
 _TICKET: Final = struct.Struct("<QI")
 
@@ -43,11 +53,12 @@ class Holder(Sender):
         "_outer",
         "fenced",
         "over",
-        "raw_ticket",
+        "place",
         "results",
         "since",
         "size",
         "task",
+        "tickets",
     )
 
     def __init__(self, holdings: "Holdings", task: "asyncio.Task[object] | None") -> None:
@@ -59,8 +70,9 @@ class Holder(Sender):
         self.size = 0
         #: When it got the first of its items, if that is measured; else 0.
         self.since = 0.0
-        #: The ticket of the last of them.
-        self.raw_ticket = b""
+        #: Where the ticket of the last of them is.
+        self.tickets = bytearray()
+        self.place = 0
         self.fenced = False
         #: It will never come back.
         self.over = False
@@ -69,7 +81,7 @@ class Holder(Sender):
     @property
     def ticket(self) -> tuple[int, int]:
         """The id and the attempt of the last item."""
-        item_id, attempt = _TICKET.unpack(self.raw_ticket)
+        item_id, attempt = _TICKET.unpack_from(self.tickets, self.place * TICKET_SIZE)
         return item_id, attempt
 
     def stage(self, payload: bytes | None, items: list[int] | None) -> bool:
@@ -83,11 +95,11 @@ class Holder(Sender):
         size = self.size + len(payload)
         limit = self._holdings.limit
         # With the lengths that stand before all results but one.
-        needed = size + RESULT_LENGTH_SIZE * len(self.results)
-        if needed > limit or len(self.results) == MOST_RESULTS:
+        needed = size + _RESULT_LENGTH_SIZE * len(self.results)
+        if needed > limit or len(self.results) == _MOST_RESULTS:
             raise FrameTooLarge(
                 f"the results of one item need {needed} bytes and are {len(self.results) + 1} "
-                f"(at most {MOST_RESULTS}); they travel in one frame, of which "
+                f"(at most {_MOST_RESULTS}); they travel in one frame, of which "
                 f"max_frame_size allows {limit}. With results='stream' on the Client they travel "
                 "one by one"
             )
@@ -166,7 +178,7 @@ class Holdings:
         self.pace = Pace()
         #: Of what may be staged for one settlement, in bytes.
         self.limit = 0
-        self._owed: deque[tuple[list[int], Sequence[bytes], int]] = deque()
+        self._owed: deque[tuple[list[int], list[bytes], int]] = deque()
         self.owing = False
         #: Called when somebody asks for an item although something is owed.
         self.on_owing: Callable[[], None] = lambda: None
@@ -188,9 +200,8 @@ class Holdings:
 
     # -- holders ----------------------------------------------------------------------------------
 
-    def caller(self) -> Holder | None:
+    def caller(self, task: "asyncio.Task[object] | None") -> Holder | None:
         """The holder of the task that is asking for an item; what it holds is done."""
-        task = running_task()
         if task is None:
             return None
         holder = self.tasks.get(task)
@@ -221,15 +232,14 @@ class Holdings:
     def forget(self, task: "asyncio.Task[object]") -> None:
         self.tasks.pop(task, None)
 
-    def sender(self) -> Holder | None:
-        """The holder on whose behalf something is about to be sent."""
+    def sender(self, task: "asyncio.Task[object] | None") -> Holder | None:
+        """The holder on whose behalf a task is about to send something."""
         session = self.session
         if not self._stages or session is None or not session.keeps:
             return None
-        lease = _lease.get()
+        lease = _lease.get() if self.leases else None
         if lease is not None:
             lease = lease.innermost_of(self)
-        task = running_task()
         holder = None if task is None else self.tasks.get(task)
         if holder is not None and holder.items and (lease is None or holder.is_within(lease)):
             return holder
@@ -281,7 +291,7 @@ class Holdings:
 
     def _done(self, holder: Holder) -> None:
         items, size = holder.items, holder.size
-        results: Sequence[bytes] = ()  # never an empty list that the holder goes on using
+        results = NO_RESULTS  # never an empty list that the holder goes on using
         holder.items = []
         count = len(items)
         self.held -= count
@@ -294,10 +304,10 @@ class Holdings:
         session = self.session
         if session is None or not session.keeps:
             return
-        if count > MOST_SETTLED:  # by many calls at once; a batch is not larger than that
-            for start in range(MOST_SETTLED, count, MOST_SETTLED):
-                session.settle(items[start : start + MOST_SETTLED], (), 0)
-            items = items[:MOST_SETTLED]
+        if count > _MOST_SETTLED:  # by many calls at once; a batch is not larger than that
+            for start in range(_MOST_SETTLED, count, _MOST_SETTLED):
+                session.settle(items[start : start + _MOST_SETTLED], NO_RESULTS, 0)
+            items = items[:_MOST_SETTLED]
         if results and (self.owing or session.exhausted):
             self._owed.append((items, results, size))
             self.owing = True

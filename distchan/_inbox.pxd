@@ -1,8 +1,11 @@
 cimport cython
 
 from distchan._ports cimport Inlet
-from distchan._rendezvous cimport Rendezvous
+from distchan._rendezvous cimport Channel
 from distchan._server_session cimport ServerSession
+
+
+cdef long long _TAKEN_AT_ONCE
 
 
 cdef class _Run:
@@ -10,11 +13,13 @@ cdef class _Run:
     cdef list results
     cdef long long size
     cdef long long unreadable
+    cdef long long taken
 
 
 cdef class Inbox(Inlet):
-    cdef public Rendezvous channel
+    cdef public Channel channel
     cdef object _on_drained
+    cdef _Run _run
     cdef object _runs
     cdef public long long taken
 

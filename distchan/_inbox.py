@@ -2,13 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from distchan._ports import Inlet
-from distchan._rendezvous import Rendezvous
+from distchan._rendezvous import Channel
 from distchan._server_session import ServerSession
 
 __all__ = ["Inbox"]
+
+#: How often, in results, a session is told what has been taken.
+_TAKEN_AT_ONCE: Final = 64
 
 
 class _Run:
@@ -17,7 +20,7 @@ class _Run:
     ``unreadable``: instead of those, so many that did not decode.
     """
 
-    __slots__ = ("results", "session", "size", "unreadable")
+    __slots__ = ("results", "session", "size", "taken", "unreadable")
 
     def __init__(
         self, session: ServerSession, results: list[Any], size: int, unreadable: int = 0
@@ -26,6 +29,8 @@ class _Run:
         self.results = results
         self.size = size
         self.unreadable = unreadable
+        #: Of the results, since the session was told.
+        self.taken = 0
 
 
 class Inbox(Inlet):
@@ -35,25 +40,30 @@ class Inbox(Inlet):
     consumption, not on receipt. ``drained`` is called when the channel is closed and drained.
     """
 
-    def __init__(self, channel: Rendezvous, drained: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, drained: Callable[[], None]) -> None:
         super().__init__()
         self.channel = channel
         self._on_drained = drained
+        #: What is being taken from, if anything, and what is taken from after that.
+        self._run: _Run | None = None
         self._runs: deque[_Run] = deque()
         self.taken = 0
 
     def take(self, caller: object) -> Any:
-        run = self._runs[0]
+        run = self._run
+        if run is None or not run.results:
+            run = self._run = self._runs.popleft()
         result = run.results.pop()
         self.count -= 1
         self.taken += 1
-        if run.results:
-            run.session.took(1, 0)
-        else:
+        run.taken += 1
+        if not run.results:
             # The bytes of a run are granted anew when all of it has been taken.
-            self._runs.popleft()
-            run.session.took(1, run.size)
+            run.session.took(run.taken, run.size)
             self._skip_unreadable()
+        elif run.taken == _TAKEN_AT_ONCE:
+            run.session.took(run.taken, 0)
+            run.taken = 0
         return result
 
     def drained(self) -> None:
@@ -83,6 +93,7 @@ class Inbox(Inlet):
     def discard(self) -> int:
         """Drop what nobody has taken; how many results that were."""
         count = self.count
+        self._run = None
         self._runs.clear()
         self.count = 0
         return count

@@ -4,20 +4,22 @@ from distchan._client_session cimport ClientSession
 from distchan._holdings cimport Holder, Holdings
 from distchan._pace cimport Pace
 from distchan._ports cimport Inlet
-from distchan._rendezvous cimport Rendezvous
+from distchan._rendezvous cimport Channel
 
 
 cdef class _Run:
+    cdef unsigned long long first
     cdef unsigned long long next
     cdef list values
-    cdef list tickets
+    cdef bytearray tickets
 
 
 cdef class Intake(Inlet):
-    cdef public Rendezvous channel
+    cdef public Channel channel
     cdef public Holdings _holdings
     cdef object _write
     cdef object _on_drained
+    cdef _Run _run
     cdef object _runs
     cdef Pace _pace
     cdef ClientSession _session

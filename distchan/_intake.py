@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from distchan._client_session import ClientSession
+from distchan._client_session import NO_RESULTS, ClientSession
 from distchan._holdings import Holder, Holdings
 from distchan._lease import Lease
 from distchan._pace import now
 from distchan._ports import Inlet
-from distchan._rendezvous import Rendezvous
+from distchan._rendezvous import Channel
 from distchan._tasks import running_task
 from distchan._wire import MOST_SETTLED
 
@@ -21,13 +21,16 @@ _Caller: TypeAlias = "Holder | Lease[Any] | asyncio.Task[Any] | None"
 
 
 class _Run:
-    """Items that arrived together, the oldest at the end."""
+    """Items that arrived together, the last of them first."""
 
-    __slots__ = ("next", "tickets", "values")
+    __slots__ = ("first", "next", "tickets", "values")
 
-    def __init__(self, first: int, values: list[Any], tickets: list[bytes]) -> None:
-        self.next = first  # the number of the oldest
+    def __init__(self, first: int, values: list[Any], tickets: bytearray) -> None:
+        self.first = first
+        #: The number of the oldest that is left.
+        self.next = first
         self.values = values
+        #: Of all of them, from the first on.
         self.tickets = tickets
 
 
@@ -43,7 +46,7 @@ class Intake(Inlet):
 
     def __init__(
         self,
-        channel: Rendezvous,
+        channel: Channel,
         holdings: Holdings,
         write: Callable[[], None],
         drained: Callable[[], None],
@@ -53,6 +56,8 @@ class Intake(Inlet):
         self._holdings = holdings
         self._write = write
         self._on_drained = drained
+        #: What is being taken from, and what is taken from after that.
+        self._run: _Run | None = None
         self._runs: deque[_Run] = deque()
         self._pace = holdings.pace
         holdings.on_owing = channel._break_streak
@@ -62,8 +67,8 @@ class Intake(Inlet):
 
     # -- the channel's side -----------------------------------------------------------------------
 
-    def caller(self) -> Holder | None:
-        return self._holdings.caller()
+    def caller(self, task: "asyncio.Task[Any] | None") -> Holder | None:
+        return self._holdings.caller(task)
 
     def owing(self) -> bool:
         return self._holdings.owing
@@ -92,20 +97,22 @@ class Intake(Inlet):
         return count
 
     def take(self, caller: _Caller) -> Any:
-        run = self._runs[0]
+        run = self._run
+        if run is None or not run.values:
+            run = self._run = self._runs.popleft()
         value = run.values.pop()
-        ticket = run.tickets.pop()
         number = run.next
         run.next = number + 1
-        if not run.values:
-            self._runs.popleft()
         self.count -= 1
-        holder = caller if type(caller) is Holder and not caller.over else self._find(caller)
+        holder = caller if type(caller) is Holder else self._find(caller)
+        if holder is not None and holder.over:
+            holder = self._find(caller)
         if holder is not None:
             if not (holder.items or number & self._pace.sampling):
                 holder.since = now()
             holder.items.append(number)
-            holder.raw_ticket = ticket
+            holder.tickets = run.tickets
+            holder.place = number - run.first
             self._holdings.held += 1
         session = self._session
         assert session is not None
@@ -113,7 +120,7 @@ class Intake(Inlet):
         if not self._settles:
             session.confirm_handed()
         elif holder is None:  # a callback, which never comes back
-            session.settle((number,), (), 0)
+            session.settle([number], NO_RESULTS, 0)
         if number > session.written and self._settles:
             # Written before the task can do anything with the item: if that takes the process
             # down, the server knows that it may be to blame.
@@ -142,10 +149,9 @@ class Intake(Inlet):
         self._settles = session.keeps
         self.update_window()
 
-    def arrive(self, first: int, values: list[Any], tickets: list[bytes]) -> None:
-        """Items that have come, in order. The lists are the intake's from here on."""
+    def arrive(self, first: int, values: list[Any], tickets: bytearray) -> None:
+        """Items that have come, in order. They are the intake's from here on."""
         values.reverse()
-        tickets.reverse()
         self._runs.append(_Run(first, values, tickets))
         self.count += len(values)
         self.channel._serve()
@@ -168,6 +174,7 @@ class Intake(Inlet):
     def discard(self) -> int:
         """Drop what no task has received; how many items that were."""
         count = self.count
+        self._run = None
         self._runs.clear()
         self.count = 0
         return count

@@ -7,7 +7,7 @@ from distchan._calls import receiving
 
 if TYPE_CHECKING:
     from distchan._holdings import Holder
-    from distchan._rendezvous import Rendezvous
+    from distchan._rendezvous import Channel
 
 __all__ = ["Lease"]
 
@@ -23,7 +23,7 @@ class Lease(Generic[T]):
     item that did not come from a server.
     """
 
-    def __init__(self, channel: "Rendezvous") -> None:
+    def __init__(self, channel: "Channel") -> None:
         self._channel = channel
         #: Set by a Client's side of the channel when it hands the item out.
         self.holder: Holder | None = None

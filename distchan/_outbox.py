@@ -1,13 +1,15 @@
 """From a client's channel to its session: results."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from distchan._client_session import ClientSession
 from distchan._holdings import Holder, Holdings
+from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
-from distchan._rendezvous import Rendezvous
+from distchan._rendezvous import Channel
 from distchan.errors import DistchanError
 
 __all__ = ["Outbox"]
@@ -16,19 +18,19 @@ __all__ = ["Outbox"]
 class Outbox(Outlet):
     """The Outlet of a client's outgoing channel.
 
-    ``encode`` makes the payload of a result. ``finished`` is called when the channel is closed and
+    ``encoder`` makes the payload of a result. ``finished`` is called when the channel is closed and
     drained.
     """
 
     def __init__(
         self,
-        channel: Rendezvous,
-        encode: Callable[[Any], bytes],
+        channel: Channel,
+        encoder: PayloadEncoder,
         holdings: Holdings,
         finished: Callable[[], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(encode)
+        super().__init__(encoder, asks_for_sender=True)
         self.channel = channel
         self._holdings = holdings
         self._on_finished = finished
@@ -42,8 +44,8 @@ class Outbox(Outlet):
     def room(self) -> int:
         return self.session.credit if self.session is not None and self.live() else 0
 
-    def sender(self) -> Holder | None:
-        return self._holdings.sender()
+    def sender(self, task: "asyncio.Task[Any] | None") -> Holder | None:
+        return self._holdings.sender(task)
 
     def put(self, payload: bytes) -> None:
         assert self.session is not None, "put() is for a live outlet"
@@ -51,7 +53,7 @@ class Outbox(Outlet):
 
     def relay(self, item: Any) -> None:
         try:
-            payload = self.encode(item)
+            payload = self.encoder.encode(item)
         except DistchanError as error:
             self._logger.warning("a result could not be relayed and is left out: %s", error)
         else:

@@ -1,3 +1,6 @@
+from distchan._payloads cimport PayloadEncoder
+
+
 cdef class Sender:
     cdef public list items
 
@@ -5,15 +8,16 @@ cdef class Sender:
 
 
 cdef class Outlet:
-    cdef public object encode
+    cdef public PayloadEncoder encoder
+    cdef public bint asks_for_sender
 
     cpdef bint live(self) except -1
-    cpdef Sender sender(self)
+    cpdef Sender sender(self, task)
     cpdef put(self, payload)
 
 
 cdef class Inlet:
     cdef public Py_ssize_t count
 
-    cpdef caller(self)
+    cpdef caller(self, task)
     cpdef take(self, caller)

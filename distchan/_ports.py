@@ -9,8 +9,10 @@ item. Who asks and who sends must be noted when the method is called, not when i
 ``asyncio.wait_for`` may run that in a task of its own.
 """
 
-from collections.abc import Callable
+import asyncio
 from typing import Any
+
+from distchan._payloads import PayloadEncoder
 
 __all__ = ["Inlet", "Outlet", "Sender"]
 
@@ -35,11 +37,13 @@ class Sender:
 class Outlet:
     """Takes the items of a channel to the network.
 
-    encode: makes the payload of an item. Raises EncodeError or FrameTooLarge; changes nothing.
+    encoder: makes the payloads.
+    asks_for_sender: whether it makes a difference who sends.
     """
 
-    def __init__(self, encode: Callable[[Any], bytes]) -> None:
-        self.encode = encode
+    def __init__(self, encoder: PayloadEncoder, asks_for_sender: bool) -> None:
+        self.encoder = encoder
+        self.asks_for_sender = asks_for_sender
 
     def live(self) -> bool:
         """Whether put() may be called now."""
@@ -49,8 +53,8 @@ class Outlet:
         """About how many items could be put now; 0 if and only if not live."""
         raise NotImplementedError
 
-    def sender(self) -> Sender | None:
-        """Who is about to send, if that makes a difference."""
+    def sender(self, task: "asyncio.Task[Any] | None") -> Sender | None:
+        """Who is about to send, in that task, if that makes a difference now."""
         return None
 
     def put(self, payload: bytes) -> None:
@@ -79,8 +83,8 @@ class Inlet:
         #: How many items there are.
         self.count = 0
 
-    def caller(self) -> Any:
-        """Who is about to ask for an item. Settles what it has held so far."""
+    def caller(self, task: "asyncio.Task[Any] | None") -> Any:
+        """Who is about to ask for an item, in that task. Settles what it has held so far."""
         return None
 
     def take(self, caller: Any) -> Any:

@@ -2,7 +2,7 @@ cimport cython
 
 from distchan._calls cimport Callee, receiving, sending
 from distchan._ports cimport Inlet, Outlet, Sender
-from distchan._tasks cimport running_task
+from distchan._tasks cimport running_task, task_of
 
 
 cdef class Waiter:
@@ -14,11 +14,13 @@ cdef class Waiter:
     cpdef bint wake(self, channel) except -1
 
 
-cdef class Rendezvous(Callee):
+cdef class Channel(Callee):
+    cdef object __weakref__
     cdef Py_ssize_t _capacity
     cdef object _item_type
     cdef object _accepts
-    cdef object _loop
+    cdef public object _loop
+    cdef unsigned long _thread
     cdef public Py_ssize_t _streak
     cdef public Py_ssize_t _longest_streak
     cdef double _streak_began
@@ -38,6 +40,7 @@ cdef class Rendezvous(Callee):
     cdef public long long _sent
     cdef public long long _received
 
+    cpdef Sender _sender(self)
     cpdef _admit(self, item)
     cpdef bint _try_send(self, item, payload) except -1
     cdef bint _commit(self, item, payload) except -1

@@ -22,6 +22,7 @@ has been encoded is written.
 import asyncio
 import operator
 import types
+from _thread import get_ident
 from collections import OrderedDict, deque
 from collections.abc import Coroutine, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -31,11 +32,11 @@ from distchan._calls import EMPTY, Callee, receiving, sending
 from distchan._lease import Lease
 from distchan._pace import now
 from distchan._ports import Inlet, Outlet, Sender
-from distchan._tasks import running_loop, running_task
+from distchan._tasks import running_task, task_of
 from distchan._typecheck import runtime_types, type_name
 from distchan.errors import ChannelClosed, ChannelInUse, DistchanError, EndOfChannel, WouldBlock
 
-__all__ = ["ChannelStatistics", "Rendezvous", "Waiter", "turn"]
+__all__ = ["Channel", "ChannelStatistics", "Waiter", "turn"]
 
 #: How many operations a streak may have; between these limits it is as many as take about as long
 #: as _LONG, in seconds.
@@ -92,7 +93,7 @@ class Waiter:
         self.future = asyncio.get_running_loop().create_future()
         self.channel = None
 
-    def wake(self, channel: "Rendezvous | None") -> bool:
+    def wake(self, channel: "Channel | None") -> bool:
         """Wake it, unless it has been woken or cancelled already."""
         if self.future.done():
             return False
@@ -101,8 +102,24 @@ class Waiter:
         return True
 
 
-class Rendezvous(Callee):
-    """A channel for items of any type. distchan.channel says what its methods promise."""
+class Channel(Callee):
+    """A typed first-in-first-out channel between tasks, like Go's ``chan``.
+
+    Any number of tasks may send and receive; those that wait are served first come, first served.
+    Cancelling a waiting call loses and doubles nothing. ``None`` is an ordinary item.
+
+    item_type: what the channel carries. ``send`` checks the outermost type; a Server or Client
+        encodes and decodes against the whole of it. ``Any`` (the default) takes everything.
+    capacity: how many items it holds for receivers that have not come yet. With 0, the default,
+        ``send`` waits until a receiver takes the item.
+
+    A channel belongs to the event loop in which it is first awaited. Sending, receiving and closing
+    raise RuntimeError when called from another loop or thread.
+
+    Raises TypeError or ValueError for a capacity that is not a whole number of at least 0.
+    """
+
+    __class_getitem__ = classmethod(types.GenericAlias)  # type: ignore[var-annotated]
 
     def __init__(self, item_type: object = Any, capacity: int = 0) -> None:
         try:
@@ -114,6 +131,8 @@ class Rendezvous(Callee):
         self._item_type: Any = item_type
         self._accepts = runtime_types(item_type)
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: Where the loop runs.
+        self._thread = 0
         self._streak = 0
         self._longest_streak = _FIRST_STREAK
         self._streak_began = 0.0
@@ -203,17 +222,14 @@ class Rendezvous(Callee):
         item is plainly not of the channel's type; on a bound channel EncodeError or FrameTooLarge;
         ConnectionLost once a Client has given up. The item has not been sent then.
         """
-        outlet = self._outlet
-        if outlet is None:
-            return sending(self, item, None, None)
-        sender = outlet.sender()
+        sender = self._sender()
         return sending(self, item, sender, None if sender is None else sender.items)
 
     def _start_send(
         self, item: Any, sender: Sender | None, held: list[int] | None
     ) -> Coroutine[Any, Any, None] | None:
         """Send one item if that is possible at once; else what is to be awaited for it."""
-        if self._streak >= self._longest_streak or running_loop() is not self._loop:
+        if self._streak >= self._longest_streak or task_of(self._loop, self._thread) is None:
             return self._send_slowly(item, sender, held)
         self._streak += 1
         payload = self._admit(item)
@@ -241,7 +257,7 @@ class Rendezvous(Callee):
         Other errors as for send().
         """
         self._check_loop()
-        sender = None if self._outlet is None else self._outlet.sender()
+        sender = self._sender()
         payload = self._admit(item)
         staged = sender is not None and sender.stage(payload, sender.items)
         if not staged and not self._try_send(item, payload):
@@ -254,8 +270,7 @@ class Rendezvous(Callee):
         If it is interrupted (by cancellation or an error of send()), the items before the one that
         it was at have been sent, that one and the rest have not.
         """
-        outlet = self._outlet
-        sender = None if outlet is None else outlet.sender()
+        sender = self._sender()
         return self._send_many(items, sender, None if sender is None else sender.items)
 
     async def _send_many(
@@ -273,6 +288,13 @@ class Rendezvous(Callee):
             else:
                 await self._wait_send(item, payload)
 
+    def _sender(self) -> Sender | None:
+        """Who is about to send, if that makes a difference: to be noted at the call."""
+        outlet = self._outlet
+        if outlet is None or not outlet.asks_for_sender:
+            return None
+        return outlet.sender(task_of(self._loop, self._thread))
+
     def _admit(self, item: Any) -> bytes | None:
         """Check the item and, on a bound channel, encode it: errors belong to the sender."""
         if self._closed:
@@ -285,7 +307,7 @@ class Rendezvous(Callee):
         outlet = self._outlet
         if outlet is None:
             return None
-        payload = outlet.encode(item)
+        payload = outlet.encoder.encode(item)
         if self._closed:  # by the codec, of all things
             raise self._closed_error()
         return payload
@@ -413,7 +435,7 @@ class Rendezvous(Callee):
 
     def _start_receive(self, caller: Any) -> Any:
         """The next item if it is there; else EMPTY."""
-        if self._streak >= self._longest_streak or running_loop() is not self._loop:
+        if self._streak >= self._longest_streak or task_of(self._loop, self._thread) is None:
             return EMPTY
         self._streak += 1
         inlet = self._inlet
@@ -490,7 +512,7 @@ class Rendezvous(Callee):
         """Who is asking for items: to be noted at the call, see _ports.py."""
         inlet = self._inlet
         if inlet is not None:
-            return inlet.caller()
+            return inlet.caller(task_of(self._loop, self._thread))
         # A Client may become the inlet while the caller waits.
         return running_task()
 
@@ -675,10 +697,11 @@ class Rendezvous(Callee):
         if self._inlet is not None and not self._inlet.relays:
             raise ChannelInUse(_NO_RELAY)
         self._adopt_loop()
-        buffer: deque[_Entry] = deque((item, outlet.encode(item)) for item, _ in self._buffer)
+        encode = outlet.encoder.encode
+        buffer: deque[_Entry] = deque([(item, encode(item)) for item, _ in self._buffer])
         for queue in (self._senders, self._granted):
             for waiter, (item, _) in queue.items():
-                queue[waiter] = item, outlet.encode(item)
+                queue[waiter] = item, encode(item)
         self._buffer = buffer
         self._outlet = outlet
         if self._finished:
@@ -754,10 +777,11 @@ class Rendezvous(Callee):
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError(f"{self!r} belongs to another event loop")
+        self._thread = get_ident()
 
     def _check_loop(self) -> None:
         """For calls that suspend nobody: they are also good before a loop runs and after it."""
-        running = running_loop()
+        running = asyncio._get_running_loop()
         if self._loop is not running and self._loop is not None:
             if running is None and not self._loop.is_running():
                 return

@@ -16,13 +16,15 @@ M = TypeVar("M")
 class Ring(Generic[M]):
     """Members in joining order, some of them ready; ``select()`` deals out turns among those."""
 
-    __slots__ = ("_cursor", "_members", "_ready", "_slots")
+    __slots__ = ("_cursor", "_members", "_ready", "_slots", "ready")
 
     def __init__(self) -> None:
         self._members: list[M | None] = []  # by slot; None in a hole
         self._ready = bytearray()  # by slot; 1 or 0
         self._slots: dict[M, int] = {}  # in joining order, too
         self._cursor = 0  # the slot after the one selected last
+        #: How many members are ready: whether select() would return one.
+        self.ready = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -34,31 +36,31 @@ class Ring(Generic[M]):
         """Iterate in joining order over the members of this moment."""
         return iter(list(self._slots))
 
-    @property
-    def any_ready(self) -> bool:
-        """Whether ``select()`` would return a member."""
-        return self._ready.find(1) >= 0
-
     def join(self, member: M, ready: bool = False) -> None:
         """Put a member at the end of the order; its turn comes when the rotation gets there."""
         if member in self._slots:
             raise ValueError(f"{member!r} is a member already")
         self._slots[member] = len(self._members)
         self._members.append(member)
-        self._ready.append(1 if ready else 0)
+        self._ready.append(ready)
+        self.ready += ready
 
     def leave(self, member: M) -> None:
         """Remove a member; the turns of the others are not disturbed."""
         slot = self._slots.pop(member)
         self._members[slot] = None
-        self._ready[slot] = 0
+        self._set(slot, False)
         # Only then: one pass over all slots for as many departures.
         if len(self._members) > 2 * len(self._slots):
             self._close_holes()
 
     def mark(self, member: M, ready: bool) -> None:
         """Say whether a member is ready; it keeps its place in the order."""
-        self._ready[self._slots[member]] = 1 if ready else 0
+        self._set(self._slots[member], ready)
+
+    def _set(self, slot: int, ready: bool) -> None:
+        self.ready += ready - self._ready[slot]
+        self._ready[slot] = ready
 
     def select(self) -> M | None:
         """Return the first ready member after the one selected last, None if none is ready."""

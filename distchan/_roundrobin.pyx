@@ -20,6 +20,7 @@ cdef class Ring:
         self._ready = bytearray()
         self._slots = {}
         self._cursor = 0
+        self.ready = 0
 
     def __len__(self):
         return len(self._slots)
@@ -31,32 +32,33 @@ cdef class Ring:
         """Iterate in joining order over the members of this moment."""
         return iter(list(self._slots))
 
-    @property
-    def any_ready(self):
-        """Whether ``select()`` would return a member."""
-        return self._find(0, PyByteArray_GET_SIZE(self._ready)) >= 0
-
     cpdef join(self, member, bint ready=False):
         """Put a member at the end of the order; its turn comes when the rotation gets there."""
         if member in self._slots:
             raise ValueError(f"{member!r} is a member already")
         self._slots[member] = len(self._members)
         self._members.append(member)
-        self._ready.append(1 if ready else 0)
+        self._ready.append(ready)
+        self.ready += ready
 
     cpdef leave(self, member):
         """Remove a member; the turns of the others are not disturbed."""
         slot = self._slots[member]  # not pop(), whose KeyError takes a tuple apart on CPython 3.13
         del self._slots[member]
         self._members[slot] = None
-        self._ready[slot] = 0
+        self._set(slot, False)
         # Only then: one pass over all slots for as many departures.
         if len(self._members) > 2 * len(self._slots):
             self._close_holes()
 
     cpdef mark(self, member, bint ready):
         """Say whether a member is ready; it keeps its place in the order."""
-        self._ready[self._slots[member]] = 1 if ready else 0
+        self._set(self._slots[member], ready)
+
+    cdef void _set(self, Py_ssize_t slot, bint ready) noexcept:
+        cdef char* at = PyByteArray_AS_STRING(self._ready) + slot
+        self.ready += ready - at[0]
+        at[0] = ready
 
     cpdef select(self):
         """Return the first ready member after the one selected last, None if none is ready."""

@@ -41,7 +41,7 @@ def select(
     callers = {channel: channel._caller() for channel in receives}
     senders: dict[Channel[Any], tuple[Sender, list[int]]] = {}
     for channel in sends:
-        sender = None if channel._outlet is None else channel._outlet.sender()
+        sender = channel._sender()
         if sender is not None:
             senders[channel] = sender, sender.items
     return _select(callers, sends, senders, default)

@@ -30,6 +30,8 @@ cdef class ServerSession(Session):
     cdef long long _result_bytes
     cdef long long _taken
     cdef long long _taken_bytes
+    cdef long long _result_window
+    cdef long long _result_bytes_window
     cdef public long long _granted
     cdef public long long _granted_bytes
     cdef long long _confirmed
@@ -40,6 +42,8 @@ cdef class ServerSession(Session):
     cpdef bint send(self, Item item) except -1
     cpdef took(self, long long count, long long size)
     cdef _credit_is_due(self)
+    cdef _confirm_later(self, long long frames, long long size)
+    cdef _count_results(self, long long count, long long last, long long size)
     @cython.locals(item=Item, popped=list, outstanding=dict)
     cdef list _pop(self, numbers)
     cdef list _settle(self, numbers)

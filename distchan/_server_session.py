@@ -150,8 +150,11 @@ class ServerSession(Session):
         self._result_bytes = 0
         self._taken = 0
         self._taken_bytes = 0
-        self._granted = hello.result_window
-        self._granted_bytes = hello.prefetch_bytes
+        #: How many results, and bytes of them, may wait to be taken.
+        self._result_window = hello.result_window
+        self._result_bytes_window = hello.prefetch_bytes
+        self._granted = self._result_window
+        self._granted_bytes = self._result_bytes_window
         self._confirmed = 0
         self._confirmed_bytes = 0
         self._credit_due = False
@@ -253,15 +256,15 @@ class ServerSession(Session):
         """
         self._taken += count
         self._taken_bytes += size
-        due = self._taken + self._hello.result_window - self._granted
-        due_bytes = self._taken_bytes + self._hello.prefetch_bytes - self._granted_bytes
+        due = self._taken + self._result_window - self._granted
+        due_bytes = self._taken_bytes + self._result_bytes_window - self._granted_bytes
         if (
             self._taken == self.results
-            or due * 4 >= self._hello.result_window
-            or due_bytes * 4 >= self._hello.prefetch_bytes
+            or due * 4 >= self._result_window
+            or due_bytes * 4 >= self._result_bytes_window
         ):
-            self._granted = self._taken + self._hello.result_window
-            self._granted_bytes = self._taken_bytes + self._hello.prefetch_bytes
+            self._granted = self._taken + self._result_window
+            self._granted_bytes = self._taken_bytes + self._result_bytes_window
             self._credit_is_due()
 
     def _credit_is_due(self) -> None:
@@ -273,9 +276,9 @@ class ServerSession(Session):
         """Data frames have arrived for good; the client keeps them until it is told."""
         self.received += frames
         self._result_bytes += size
-        if (self.received - self._confirmed) * 4 >= self._hello.result_window or (
+        if (self.received - self._confirmed) * 4 >= self._result_window or (
             self._result_bytes - self._confirmed_bytes
-        ) * 4 >= self._hello.prefetch_bytes:
+        ) * 4 >= self._result_bytes_window:
             self._credit_is_due()
 
     def _count_results(self, count: int, last: int, size: int) -> None:

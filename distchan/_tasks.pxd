@@ -1,1 +1,2 @@
-cpdef object running_task()
+cpdef running_task()
+cpdef task_of(loop, unsigned long thread)

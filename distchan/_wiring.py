@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from distchan import codecs, transforms
+from distchan import codecs
 from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello
+from distchan._payloads import PayloadEncoder, decoder, make_probe
 from distchan._ports import Inlet, Outlet
 from distchan._session import Session
 from distchan._shapes import Shape, describe
@@ -28,7 +29,7 @@ __all__ = [
 S = TypeVar("S", bound=Session)
 
 #: How many results of one client a server accepts before somebody receives them.
-_RESULT_WINDOW: Final = 256
+RESULT_WINDOW: Final = 4096
 #: What a client asks for that leaves it to the server.
 ANY_PREFETCH_BYTES: Final = 2**62
 
@@ -118,28 +119,28 @@ class Wiring:
         if incoming is not None:
             codec = codecs.resolve(options.codec, incoming.item_type)
             receives = describe(incoming.item_type, codec.name)
-            self._decode = transforms.decoder(codec, self.transforms)
+            self._decode = decoder(codec, self.transforms)
         assert codec is not None
         self.hello = Hello(
             codec=codec.name,
             sends=sends,
             receives=receives,
-            probe=transforms.make_probe(self.transforms),
+            probe=make_probe(self.transforms),
             max_frame_size=options.max_frame_size,
             prefetch=AUTO_PREFETCH if options.prefetch == "auto" else options.prefetch,
             prefetch_bytes=options.prefetch_bytes,
-            result_window=_RESULT_WINDOW,
+            result_window=RESULT_WINDOW,
             keeps=options.delivery == "at-least-once",
         )
 
-    def encoder(self, max_frame_size: int) -> Callable[[Any], bytes]:
+    def encoder(self, max_frame_size: int) -> PayloadEncoder:
         """What makes the payload of an item of the outgoing channel."""
-        return transforms.encoder(self._out_codec, self.transforms, max_frame_size)
+        return PayloadEncoder(self._out_codec, self.transforms, max_frame_size)
 
     def decode_outgoing(self, payload: bytes) -> Any:
         """What that payload was made from; itself, if it does not decode."""
         try:
-            return transforms.decoder(self._out_codec, self.transforms)(payload)
+            return decoder(self._out_codec, self.transforms)(payload)
         except Exception:  # whatever a codec may raise
             return payload
 

@@ -347,7 +347,7 @@ class Client:
     def _adopt_limit(self, outbox: Outbox, connection: Connection) -> None:
         """From here on the server's max_frame_size counts, also for what is encoded already."""
         limit = connection.session.peer.max_frame_size
-        outbox.encode = self._wiring.encoder(limit)
+        outbox.encoder = self._wiring.encoder(limit)
         if (largest := outbox.largest_waiting()) > limit:
             error = FrameTooLarge(
                 f"an item of {largest} bytes waits to be sent, but the max_frame_size of the "

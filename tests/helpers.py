@@ -66,10 +66,10 @@ class Link:
         self.client.start()
 
     def encode(self, item: object) -> bytes:
-        return self.server_wiring.encoder(1 << 20)(item)
+        return self.server_wiring.encoder(1 << 20).encode(item)
 
     def encode_result(self, result: object) -> bytes:
-        return self.client_wiring.encoder(1 << 20)(result)
+        return self.client_wiring.encoder(1 << 20).encode(result)
 
     def carry(
         self, cut: Callable[[bytes], list[bytes]] = lambda data: [data]

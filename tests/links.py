@@ -369,5 +369,5 @@ def clock(now: Callable[[], float]) -> Iterator[None]:
 @contextlib.contextmanager
 def result_window(size: int) -> Iterator[None]:
     """How many results that nobody has received a server made in the block accepts of a client."""
-    with mock.patch("distchan._wiring._RESULT_WINDOW", size):
+    with mock.patch("distchan._wiring.RESULT_WINDOW", size):
         yield

@@ -24,6 +24,7 @@ from distchan import (
     WouldBlock,
     select,
 )
+from distchan._wiring import RESULT_WINDOW
 
 MARK = "mark"
 
@@ -584,11 +585,11 @@ class TestStagedResults:
 
             async def work() -> None:
                 async for text in p.w_in:
-                    await p.w_out.send_many([text] * 256)
+                    await p.w_out.send_many([text] * RESULT_WINDOW)
 
             worker = asyncio.create_task(work())
             await p.out.send_many("abc")
-            while len(p.in_) < 256:
+            while len(p.in_) < RESULT_WINDOW:
                 await asyncio.sleep(0)
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -596,7 +597,9 @@ class TestStagedResults:
             assert p.w_in.statistics().received == 2
             assert p.figures.settled == 1
             for text in "abc":
-                assert [await p.in_.receive() for _ in range(256)] == [text] * 256
+                assert [await p.in_.receive() for _ in range(RESULT_WINDOW)] == [
+                    text
+                ] * RESULT_WINDOW
             assert p.w_in.statistics().received == 3
             worker.cancel()
 
@@ -606,18 +609,20 @@ class TestStagedResults:
             async def work() -> None:
                 for _ in "ab":
                     async with p.w_in.lease() as text:
-                        await p.w_out.send_many([text] * 256)
+                        await p.w_out.send_many([text] * RESULT_WINDOW)
                     finished.append(text)
 
             finished: list[str] = []
             worker = asyncio.create_task(work())
             await p.out.send_many("ab")
-            while len(p.in_) < 256 or p.w_in.statistics().received < 2:
+            while len(p.in_) < RESULT_WINDOW or p.w_in.statistics().received < 2:
                 await asyncio.sleep(0)
             for _ in range(20):
                 await asyncio.sleep(0)
             assert finished == ["a"]
-            assert [await p.in_.receive() for _ in range(512)] == ["a"] * 256 + ["b"] * 256
+            assert [await p.in_.receive() for _ in range(2 * RESULT_WINDOW)] == [
+                "a"
+            ] * RESULT_WINDOW + ["b"] * RESULT_WINDOW
             await worker
 
     async def test_that_come_too_late_do_not_belong_to_the_next_item(self) -> None:

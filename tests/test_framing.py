@@ -46,6 +46,10 @@ def framing(request: pytest.FixtureRequest) -> Any:
     return load(request.param)
 
 
+def run_of_items(first: int, values: list[Any], tickets: list[bytes], size: int) -> Items:
+    return Items(first, values, bytearray().join(tickets), size)
+
+
 # The frames as docs/protocol.md lays them out, independently of the twins.
 
 
@@ -124,7 +128,7 @@ ENDS: dict[str, tuple[Callable[..., Any], bytes, list[Any]]] = {
     "client": (
         items_decoder,
         item(0, b"a", 7, 1) + item(1, b"b", 8, 2),
-        [Items(0, [b"a", b"b"], [ticket(7, 1), ticket(8, 2)], 2)],
+        [run_of_items(0, [b"a", b"b"], [ticket(7, 1), ticket(8, 2)], 2)],
     ),
     "server": (
         results_decoder,
@@ -220,17 +224,14 @@ def test_encoder_lays_frames_out_as_the_wire_says(framing: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("sequence", [list, tuple])
 @pytest.mark.parametrize("size", [0, 1, 3, MOST_SETTLED])
-def test_settle_frames_of_any_number_of_items_and_entries(
-    framing: Any, sequence: Callable[[Iterable[Any]], Any], size: int
-) -> None:
-    items = range(2**40, 2**40 + size)
+def test_settle_frames_of_any_number_of_items_and_entries(framing: Any, size: int) -> None:
+    items = list(range(2**40, 2**40 + size))
     entries = [bytes([size % 256]) * (size % 100) for size in range(size)]
     encoder = framing.Encoder(SIGNATURE)
-    encoder.add_settle(1, Outcome.DONE, sequence(items), sequence(entries))
-    encoder.add_settle(2, Outcome.FAILED, sequence([]), sequence(entries))
-    encoder.add_settle(3, Outcome.RETURNED, sequence(items), sequence([]))
+    encoder.add_settle(1, Outcome.DONE, items, entries)
+    encoder.add_settle(2, Outcome.FAILED, [], entries)
+    encoder.add_settle(3, Outcome.RETURNED, items, [])
     assert b"".join(encoder.take()) == (
         settle(1, items, entries)
         + settle(2, [], entries, Outcome.FAILED)
@@ -341,89 +342,66 @@ class Subclass(bytes):
     pass
 
 
-class Index:
-    """No int, but it can be one."""
-
-    def __init__(self, value: int, first: Callable[[], object] = lambda: None) -> None:
-        self.value = value
-        self.first = first
-
-    def __index__(self) -> int:
-        self.first()
-        return self.value
-
-    def __repr__(self) -> str:
-        return f"Index({self.value})"
-
-
 GREATEST = 2**64 - 1
 LARGE_ENTRY = bytes(REFERENCE_THRESHOLD)
 
-BadCall = tuple[str, tuple[Any, ...], type[Exception], str]
+BadCall = tuple[str, tuple[Any, ...], type[Exception]]
 BAD_CALLS: list[BadCall] = [
     *(
-        (method, arguments, TypeError, f"payload must be bytes, not {type(wrong).__name__}")
+        (method, arguments, TypeError)
         for wrong in [bytearray(b"x"), memoryview(b"x"), "x", None, Subclass(b"x")]
         for method, arguments in [
             ("add", (1, wrong)),
             ("add_item", (1, 2, 3, wrong)),
             ("add_result", (1, wrong)),
             ("add_settle", (1, 0, [1], [wrong])),
-            ("add_settle", (1, 0, [1], (b"1", LARGE_ENTRY, b"2", wrong))),
+            ("add_settle", (1, 0, [1], [b"1", LARGE_ENTRY, b"2", wrong])),
         ]
     ),
     *(
-        (method, tuple(arguments), error, f"{name} must be {words}")
-        for method, arguments_of in [
-            ("add", [("kind", 255)]),
-            ("add_item", [("number", GREATEST), ("id", GREATEST), ("attempt", 2**32 - 1)]),
-            ("add_result", [("number", GREATEST)]),
-            ("add_settle", [("number", GREATEST), ("outcome", 255)]),
+        (method, tuple(arguments), error)
+        for method, limits in [
+            ("add", [255]),
+            ("add_item", [GREATEST, GREATEST, 2**32 - 1]),
+            ("add_result", [GREATEST]),
+            ("add_settle", [GREATEST, 255]),
         ]
-        for place, (name, limit) in enumerate(arguments_of)
-        for bad, error, words in [
-            (limit + 1, ValueError, f"0 to {limit}, not {limit + 1}"),
-            (-1, ValueError, f"0 to {limit}, not -1"),
-            (2**70, ValueError, f"0 to {limit}, not {2**70}"),
-            (Index(-1), ValueError, f"0 to {limit}, not Index(-1)"),
-            ("2", TypeError, "an int, not str"),
-            (2.0, TypeError, "an int, not float"),
-            (None, TypeError, "an int, not NoneType"),
+        for place, limit in enumerate(limits)
+        for bad, error in [
+            (limit + 1, OverflowError),
+            (-1, OverflowError),
+            (2**70, OverflowError),
+            ("2", TypeError),
+            (None, TypeError),
         ]
         for arguments in [
-            [bad if index == place else 1 for index in range(len(arguments_of))]
+            [bad if index == place else 1 for index in range(len(limits))]
             + ([[1], [b"x"]] if method == "add_settle" else [b"x"])
         ]
     ),
     *(
-        ("add_settle", (1, 0, items, [LARGE_ENTRY]), error, f"item number must be {words}")
-        for items, error, words in [
-            ([-1], ValueError, f"0 to {GREATEST}, not -1"),
-            ((1, 2, 2**64), ValueError, f"0 to {GREATEST}, not {2**64}"),
-            ([1, "2", -1], TypeError, "an int, not str"),
-            ([1, None], TypeError, "an int, not NoneType"),
+        ("add_settle", (1, 0, items, [LARGE_ENTRY]), error)
+        for items, error in [
+            ([-1], OverflowError),
+            ([1, 2, 2**64], OverflowError),
+            ([1, "2", -1], TypeError),
+            ([1, None], TypeError),
         ]
     ),
-    # The first of several that are wrong is named; those of a frame come before its payload.
-    ("add_item", (1, -2, -3, "x"), ValueError, f"id must be 0 to {GREATEST}, not -2"),
-    ("add_settle", (1, -2, [-3], ["x"]), ValueError, "outcome must be 0 to 255, not -2"),
-    ("add_settle", (1, 0, [-3], ["x"]), ValueError, f"item number must be 0 to {GREATEST}, not -3"),
 ]
 
 
-@pytest.mark.parametrize(("method", "arguments", "error", "message"), BAD_CALLS)
+@pytest.mark.parametrize(("method", "arguments", "error"), BAD_CALLS)
 def test_a_frame_that_cannot_be_written_leaves_no_trace(
     framing: Any,
     method: str,
     arguments: tuple[Any, ...],
     error: type[Exception],
-    message: str,
 ) -> None:
     encoder = framing.Encoder(SIGNATURE)
     encoder.add(Kind.PING)
-    with pytest.raises(error) as caught:
+    with pytest.raises(error):
         getattr(encoder, method)(*arguments)
-    assert (type(caught.value), str(caught.value)) == (error, message)
     assert encoder.size == 9
     encoder.add(Kind.PONG)
     taken = encoder.take()
@@ -441,34 +419,6 @@ def test_the_largest_numbers_pass(framing: Any) -> None:
         + item(GREATEST, b"x", GREATEST, 2**32 - 1)
         + result(GREATEST, b"x")
         + settle(GREATEST, [GREATEST], [b"x"], 255)
-    )
-
-
-def test_whatever_has_an_index_is_an_integer(framing: Any) -> None:
-    encoder = framing.Encoder(SIGNATURE)
-    encoder.add(Index(9))
-    encoder.add_item(Index(1), Index(2), Index(3), b"x")
-    encoder.add_result(Index(1), b"x")
-    encoder.add_settle(Index(1), Index(2), [Index(3), 4, True], [b"x"])
-    assert b"".join(encoder.take()) == (
-        control(9) + item(1, b"x", 2, 3) + result(1, b"x") + settle(1, [3, 4, 1], [b"x"], 2)
-    )
-
-
-def test_an_index_may_do_what_it_likes(framing: Any) -> None:
-    encoder = framing.Encoder(SIGNATURE)
-    items: list[Any] = [1, 2]
-    entries: list[Any] = [b"x"]
-
-    def meddle() -> None:
-        encoder.add(Kind.PING, bytes(5000))  # moves the buffer
-        items.append(5)
-        entries[:] = [b"y", b"z"]
-
-    items += [Index(3, meddle), 4]
-    encoder.add_settle(Index(0, lambda: encoder.add(Kind.PONG)), 0, items, entries)
-    assert b"".join(encoder.take()) == (
-        control(Kind.PONG) + control(Kind.PING, bytes(5000)) + settle(0, [1, 2, 3, 4], [b"y", b"z"])
     )
 
 
@@ -510,10 +460,10 @@ def test_a_client_gets_control_frames_and_runs_in_order(framing: Any) -> None:
     )
     assert decoder.read() == (Kind.CREDIT, b"credit")
     tickets = [b"\xff" * 12, ticket(7, 1), ticket(8, 2)]
-    assert decoder.read() == Items(0, [b"a", b"", b"ccc"], tickets, 4)
+    assert decoder.read() == run_of_items(0, [b"a", b"", b"ccc"], tickets, 4)
     assert decoder.read() == (Kind.PING, b"")
     assert decoder.read() == (Kind.BYE, b"")
-    assert decoder.read() == Items(3, [b"dd"], [ticket(9, 1)], 2)
+    assert decoder.read() == run_of_items(3, [b"dd"], [ticket(9, 1)], 2)
     assert decoder.read() is None
 
 
@@ -595,7 +545,7 @@ def test_the_two_ends_have_their_own_data_frames(framing: Any) -> None:
     client, server = items_decoder(framing), results_decoder(framing)
     for decoder in (client, server):
         decoder.feed(item(0, b"i") + result(0, b"r") + settle(1, [2], [b"s"]))
-    assert client.read() == Items(0, [b"i"], [ticket()], 1)
+    assert client.read() == run_of_items(0, [b"i"], [ticket()], 1)
     assert client.read() == (Kind.RESULT, bytes(8) + b"r")
     assert client.read() == (Kind.SETTLE, settle(1, [2], [b"s"])[9:])
     assert server.read() == (Kind.ITEM, bytes(8) + ticket() + b"i")
@@ -610,7 +560,7 @@ def test_before_anything_is_expected_every_frame_is_a_control_frame(framing: Any
     for kind, frame in frames.items():
         assert decoder.read() == (kind, frame[9:])
     decoder.expect_items(identity)
-    assert decoder.read() == Items(0, [b"in time"], [ticket()], 7)
+    assert decoder.read() == run_of_items(0, [b"in time"], [ticket()], 7)
 
 
 @pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview])
@@ -657,12 +607,12 @@ def test_large_frames_arrive_in_pieces(framing: Any) -> None:
 def test_repeated_items_are_skipped(framing: Any) -> None:
     decoder = items_decoder(framing, fussy)
     decoder.feed(item(0, b"a", 1) + item(0, b"a", 1))
-    assert decoder.read() == Items(0, [b"a"], [ticket(1)], 1)
+    assert decoder.read() == run_of_items(0, [b"a"], [ticket(1)], 1)
     decoder.feed(item(0, b"!", 1))
     assert decoder.read() is None
     # They neither break up a run nor are they decoded.
     decoder.feed(item(1, b"b", 2) + item(0, b"!") + item(1, b"!") + item(2, b"c", 3))
-    assert decoder.read() == Items(1, [b"b", b"c"], [ticket(2), ticket(3)], 2)
+    assert decoder.read() == run_of_items(1, [b"b", b"c"], [ticket(2), ticket(3)], 2)
     assert decoder.read() is None
 
 
@@ -687,7 +637,7 @@ def test_repeated_results_are_skipped(framing: Any) -> None:
 def test_repeated_frames_must_keep_to_the_limits_of_their_kind(framing: Any) -> None:
     decoder = items_decoder(framing, max_frame_size=10)
     decoder.feed(item(0, b"a") + item(0, bytes(11)))
-    assert decoder.read() == Items(0, [b"a"], [ticket()], 1)
+    assert decoder.read() == run_of_items(0, [b"a"], [ticket()], 1)
     with pytest.raises(FrameTooLarge, match=r"^frame length 32 exceeds the limit of 31$"):
         decoder.read()
 
@@ -710,7 +660,7 @@ def test_numbers_begin_with_the_first_that_is_expected(framing: Any, first: int)
     client.expect_items(identity, first)
     client.feed(b"".join(item(number, b"i") for number in (0, first - 1, first) if number >= 0))
     client.feed(item(first + 1, b"j") + item(first + 3, b"k"))
-    assert client.read() == Items(first, [b"i", b"j"], [ticket()] * 2, 2)
+    assert client.read() == run_of_items(first, [b"i", b"j"], [ticket()] * 2, 2)
     with pytest.raises(ProtocolError, match=rf" {first + 2} or a repeated one, got {first + 3}$"):
         client.read()
 
@@ -909,7 +859,7 @@ def test_frames_at_their_limits_pass(framing: Any, max_frame_size: int) -> None:
     client = items_decoder(framing, max_frame_size=max_frame_size)
     client.feed(longest_control + item(0, payload))
     assert client.read() == (Kind.ERROR, b"e" * (CONTROL_LIMIT - 1))
-    assert client.read() == Items(0, [payload], [ticket()], max_frame_size)
+    assert client.read() == run_of_items(0, [payload], [ticket()], max_frame_size)
 
     most = list(range(MOST_SETTLED))
     server = results_decoder(framing, max_frame_size=max_frame_size)
@@ -1021,14 +971,14 @@ def test_an_item_that_does_not_decode_ends_the_run_and_nothing_else(framing: Any
 
     decoder = items_decoder(framing, decode)
     decoder.feed(item(0, b"good", 5) + item(1, b"bad", 6) + item(2, b"better", 7) + item(3, b"bad"))
-    assert decoder.read() == Items(0, [b"good"], [ticket(5)], 4)
+    assert decoder.read() == run_of_items(0, [b"good"], [ticket(5)], 4)
     failed = decoder.read()
     assert (failed.kind, failed.number, failed.count, failed.size) == (Kind.ITEM, 1, 1, 3)
     assert failed.settled == []
     assert type(failed.error) is DecodeError
     assert str(failed.error) == "data frame 1 does not decode: ValueError: no such word"
     assert failed.error.__cause__ is original
-    assert decoder.read() == Items(2, [b"better"], [ticket(7)], 6)
+    assert decoder.read() == run_of_items(2, [b"better"], [ticket(7)], 6)
     assert decoder.read().number == 3
     assert decoder.read() is None
 
@@ -1067,7 +1017,7 @@ def test_the_reason_why_items_come_back_is_not_decoded(framing: Any) -> None:
         (
             "client",
             item(0, b"a", 1) + item(1, b"b", 2) + item(2, b"c", 3),
-            Items(0, [b"a", b"b", b"c"], [ticket(1), ticket(2), ticket(3)], 3),
+            run_of_items(0, [b"a", b"b", b"c"], [ticket(1), ticket(2), ticket(3)], 3),
         ),
         (
             "server",
@@ -1215,7 +1165,7 @@ def what_comes_out(calls: list[Call]) -> list[Any]:
             words = f"data frame {number} does not decode: ValueError: {error}"
             things.append((kind, number, len(entries), size, items, words, repr(error)))
         elif method == "add_item":
-            join(things, Items(number, entries, [ticket(*arguments[:2])], size))
+            join(things, run_of_items(number, entries, [ticket(*arguments[:2])], size))
         else:
             join(things, Results(entries, size, items, 1, len(entries)))
     return things

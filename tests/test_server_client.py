@@ -32,6 +32,7 @@ from distchan import (
     TypeMismatch,
     WouldBlock,
 )
+from distchan._wiring import RESULT_WINDOW
 
 
 async def collect(channel: Channel[Any]) -> list[Any]:
@@ -557,13 +558,15 @@ class TestBackPressure:
         in_, results = Channel(int), Channel(int)
         async with Server("localhost:0", None, in_) as server:
             async with joined(server, results, None):
-                for i in range(256):
+                for i in range(RESULT_WINDOW):
                     await results.send(i)
                 with pytest.raises(WouldBlock):
-                    results.send_nowait(256)
-                assert [await in_.receive() for _ in range(256)] == list(range(256))
-                await results.send(256)
-                assert await in_.receive() == 256
+                    results.send_nowait(RESULT_WINDOW)
+                assert [await in_.receive() for _ in range(RESULT_WINDOW)] == list(
+                    range(RESULT_WINDOW)
+                )
+                await results.send(RESULT_WINDOW)
+                assert await in_.receive() == RESULT_WINDOW
 
     async def test_the_server_decides_how_much_a_client_holds(self) -> None:
         for ours, theirs, least in ((3, None, 3), (3, 5, 3), (5, 3, 3)):

@@ -270,7 +270,7 @@ class TestData:
         send(link, "a")
         send(link, "bc", attempt=2)
         _, at_client = link.carry()
-        tickets = [struct.pack("<QI", 1001, 1), struct.pack("<QI", 1002, 2)]
+        tickets = bytearray(struct.pack("<QIQI", 1001, 1, 1002, 2))
         assert at_client == [_client_session.Arrived(0, ["a", "bc"], tickets)]
         answer(link, "A")
         settle(link, [0], "B", "C")
@@ -500,7 +500,7 @@ class TestSettling:
         for text in "ab":
             send(link, text)
         link.carry()
-        link.client.settle([0], (), 0)
+        link.client.settle([0], [], 0)
         link.client.give_back(Outcome.RETURNED, [1], "")
         at_server, _ = link.carry()
         assert [type(e) for e in at_server] == [_server_session.Arrived, GivenBack]
@@ -512,7 +512,7 @@ class TestSettling:
             send(link, text)
         link.carry()
         link.client.close()
-        link.client.settle([0], (), 0)
+        link.client.settle([0], [], 0)
         at_server, _ = link.carry()
         assert at_server == [Closed(""), _server_session.Arrived([], 0)]
         link.server.feed(settlement(link, 1, 0, [1], b"\xa1B"))
@@ -971,7 +971,7 @@ class TestResuming:
         first, _ = at_client
         assert isinstance(first, _client_session.Arrived)
         assert (first.first, first.values) == (1, ["b", "c", "d"])
-        assert first.tickets[1] == struct.pack("<QI", 1001, 3)
+        assert first.tickets[12:24] == struct.pack("<QI", 1001, 3)
         settle(link, [0, 1, 2, 3])
         link.carry()
         assert link.server.settled == 4
@@ -1369,7 +1369,7 @@ class TestEnd:
         link.server.close()
         link.client.close()
         link.carry()
-        link.client.settle([0], (), 0)
+        link.client.settle([0], [], 0)
         link.carry()
         assert not link.server.finished
         link.client.give_back(Outcome.RETURNED, [1], "")

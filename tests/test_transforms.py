@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import distchan.transforms
+from distchan._payloads import PROBE, PayloadEncoder, check_probe, decoder, make_probe
 from distchan._wire import CONTROL_LIMIT
 from distchan.codecs import resolve
 from distchan.errors import EncodeError, FrameTooLarge
-from distchan.transforms import PROBE, Transform, check_probe, decoder, encoder, make_probe
+from distchan.transforms import Transform
 
 LIMIT = 1_000_000
 MSGPACK = resolve("msgpack", Any)
@@ -90,13 +91,13 @@ class Failing:
     ),
 )
 def test_what_is_encoded_decodes(item: list[int], transforms: list[Transform]) -> None:
-    data = encoder(MSGPACK, transforms, LIMIT)(item)
+    data = PayloadEncoder(MSGPACK, transforms, LIMIT).encode(item)
     assert decoder(MSGPACK, transforms)(data) == item
 
 
 def test_transforms_are_applied_in_order() -> None:
     transforms = [Tagged(b"a"), Tagged(b"b")]
-    assert encoder(resolve("raw", bytes), transforms, LIMIT)(b"x") == b"bax"
+    assert PayloadEncoder(resolve("raw", bytes), transforms, LIMIT).encode(b"x") == b"bax"
 
 
 def test_without_transforms_the_decoder_is_the_codecs_own() -> None:
@@ -105,7 +106,7 @@ def test_without_transforms_the_decoder_is_the_codecs_own() -> None:
 
 def test_later_changes_of_the_list_change_nothing() -> None:
     transforms: list[Transform] = [Tagged(b"a")]
-    encode, decode = encoder(MSGPACK, transforms, LIMIT), decoder(MSGPACK, transforms)
+    encode, decode = PayloadEncoder(MSGPACK, transforms, LIMIT).encode, decoder(MSGPACK, transforms)
     transforms.append(Tagged(b"b"))
     assert encode(1) == b"a\x01"
     assert decode(b"a\x01") == 1
@@ -116,7 +117,7 @@ def test_later_changes_of_the_list_change_nothing() -> None:
 
 def test_an_error_of_the_codec_becomes_an_encode_error() -> None:
     with pytest.raises(EncodeError, match=r"codec 'msgpack' cannot encode .* of type complex") as e:
-        encoder(MSGPACK, (), LIMIT)(1j)
+        PayloadEncoder(MSGPACK, (), LIMIT).encode(1j)
     assert isinstance(e.value.__cause__, TypeError)
 
 
@@ -124,25 +125,25 @@ def test_an_error_of_a_transform_names_the_transform() -> None:
     cause = KeyError("no key")
     transforms: list[Transform] = [Tagged(b"a"), Failing(cause), Tagged(b"b")]
     with pytest.raises(EncodeError, match=r"transform Failing cannot encode .* type list") as e:
-        encoder(MSGPACK, transforms, LIMIT)([1])
+        PayloadEncoder(MSGPACK, transforms, LIMIT).encode([1])
     assert e.value.__cause__ is cause
 
 
 @pytest.mark.parametrize("outcome", [None, "text", bytearray(b"x"), memoryview(b"x")])
 def test_only_bytes_count_as_encoded(outcome: object) -> None:
     with pytest.raises(EncodeError, match=r"codec 'failing' .* returned \w+ instead of bytes"):
-        encoder(Failing(outcome), (), LIMIT)(1)
+        PayloadEncoder(Failing(outcome), (), LIMIT).encode(1)
     with pytest.raises(EncodeError, match=r"codec 'failing' .* returned \w+ instead of bytes"):
-        encoder(Failing(outcome), [Tagged(b"a")], LIMIT)(1)
+        PayloadEncoder(Failing(outcome), [Tagged(b"a")], LIMIT).encode(1)
     with pytest.raises(EncodeError, match=r"transform Failing .* returned \w+ instead of bytes"):
-        encoder(MSGPACK, [Failing(outcome)], LIMIT)(1)
+        PayloadEncoder(MSGPACK, [Failing(outcome)], LIMIT).encode(1)
 
 
 @pytest.mark.parametrize("error", [EncodeError("as it is"), FrameTooLarge("as it is")])
 def test_errors_that_say_it_already_pass(error: Exception) -> None:
     for encode in (
-        encoder(Failing(error), (), LIMIT),
-        encoder(MSGPACK, [Failing(error)], LIMIT),
+        PayloadEncoder(Failing(error), (), LIMIT).encode,
+        PayloadEncoder(MSGPACK, [Failing(error)], LIMIT).encode,
     ):
         with pytest.raises(type(error)) as caught:
             encode(1)
@@ -151,11 +152,11 @@ def test_errors_that_say_it_already_pass(error: Exception) -> None:
 
 def test_what_is_no_exception_passes() -> None:
     with pytest.raises(KeyboardInterrupt):
-        encoder(Failing(KeyboardInterrupt()), (), LIMIT)(1)
+        PayloadEncoder(Failing(KeyboardInterrupt()), (), LIMIT).encode(1)
 
 
 def test_the_limit_is_the_largest_size() -> None:
-    encode = encoder(resolve("raw", bytes), (), 10)
+    encode = PayloadEncoder(resolve("raw", bytes), (), 10).encode
     assert encode(bytes(10)) == bytes(10)
     with pytest.raises(FrameTooLarge, match=r"11 bytes.*max_frame_size is 10$"):
         encode(bytes(11))
@@ -163,9 +164,9 @@ def test_the_limit_is_the_largest_size() -> None:
 
 def test_the_limit_is_for_what_leaves_the_last_transform() -> None:
     raw = resolve("raw", bytes)
-    assert len(encoder(raw, [Compressed()], 100)(bytes(10_000))) <= 100
+    assert len(PayloadEncoder(raw, [Compressed()], 100).encode(bytes(10_000))) <= 100
     with pytest.raises(FrameTooLarge):
-        encoder(raw, [Tagged(bytes(8))], 10)(b"abc")
+        PayloadEncoder(raw, [Tagged(bytes(8))], 10).encode(b"abc")
 
 
 # --- decoding errors ------------------------------------------------------------------------------
