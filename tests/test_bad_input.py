@@ -13,6 +13,7 @@ import pytest
 
 from distchan import Channel, Client, ConnectionLost, InvalidSignature, ProtocolError, Server
 from distchan._wire import SIGNATURE, Kind
+from distchan._wiring import RESULT_WINDOW
 from tests.helpers import wiring
 
 
@@ -59,7 +60,8 @@ HOSTILE = {
     "a second hello": hello() * 2,
     "hello, then too large a result": hello() + frame(bytes([Kind.RESULT]), length=2**24),
     "hello, then a wrong number": hello() + result(7),
-    "hello, then results without credit": hello() + b"".join(result(n) for n in range(300)),
+    "hello, then results without credit": hello()
+    + b"".join(result(n) for n in range(RESULT_WINDOW + 1)),
     "hello, then the settlement of nothing": hello() + settlement(0, 0, [5]),
     "hello, then an unknown outcome": hello() + settlement(0, 77, []),
     "hello, then lengths that contradict each other": hello()

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 from unittest import mock
 
@@ -29,7 +29,7 @@ from distchan._client_session import ClientSession, Fenced
 from distchan._dealer import Dealer
 from distchan._hub import Hub
 from distchan._server_session import Item, ServerSession
-from distchan._session import Event, Opened, Session
+from distchan._session import Event, Opened
 from distchan._wire import Outcome
 from distchan.errors import ProtocolError
 from tests import links
@@ -309,50 +309,64 @@ class DeliveryModel(RuleBasedStateMachine):
     # -- what is looked at inside -----------------------------------------------------------------
 
     def _spy(self) -> None:
-        def watch(owner: type, name: str, before: Callable[..., None]) -> None:
-            original = getattr(owner, name)
+        """Classes that tell the model what happens take the place of those that they extend."""
+        model = self
 
-            def method(this: Any, *args: Any) -> Any:
-                before(this, *args)
-                return original(this, *args)
+        class SpiedServerSession(ServerSession):
+            def send(self, item: Item) -> bool:
+                model._on_dealt(self, item)
+                return super().send(item)
 
-            self.patches.enter_context(mock.patch.object(owner, name, method))
+            def surrender(self) -> tuple[list[Item], list[Item]]:
+                outstanding = dict(self.outstanding)
+                suspects, others = super().surrender()
+                model._on_given_up(self, outstanding, suspects)
+                return suspects, others
 
-        def surrender(session: ServerSession) -> tuple[list[Item], list[Item]]:
-            outstanding = dict(session.outstanding)
-            suspects, others = original_surrender(session)
-            self._on_given_up(session, outstanding, suspects)
-            return suspects, others
+            def fail(self, error: DistchanError) -> None:
+                model._on_failed(error)
+                super().fail(error)
 
-        def exonerate(dealer: Dealer, items: list[Item], *_: object) -> None:
-            """A worker has lived to tell that they failed."""
-            numbers = {id(item): number for number, item in self.items.items()}
-            self.suspected -= {numbers[id(item)] for item in items}
+        class SpiedClientSession(ClientSession):
+            def fail(self, error: DistchanError) -> None:
+                model._on_failed(error)
+                super().fail(error)
+
+        class SpiedDealer(Dealer):
+            def take_back_failed(self, items: Iterable[Item], reason: str) -> None:
+                """A worker has lived to tell that they failed."""
+                items = list(items)
+                numbers = {id(item): number for number, item in model.items.items()}
+                model.suspected -= {numbers[id(item)] for item in items}
+                super().take_back_failed(items, reason)
+
+            def help_suspects(self) -> None:
+                model.helping = True
+                super().help_suspects()
+                model.helping = False
 
         def on_event(hub: Hub, session: ServerSession, event: Event) -> None:
             self.speaking = session
             original_on_event(hub, session, event)
             self.speaking = None
 
-        def help_suspects(dealer: Dealer) -> None:
-            self.helping = True
-            original_help(dealer)
-            self.helping = False
+        def on_client_event(client: Client, connection: Any, event: Event) -> None:
+            self._on_client_event(client, connection, event)
+            original_on_client_event(client, connection, event)
 
         self.clock = 1.0
-        self.patches.enter_context(links.clock(lambda: self.clock))
-        watch(ServerSession, "send", self._on_dealt)
-        watch(Client, "_on_event", self._on_client_event)
-        watch(Session, "fail", self._on_failed)
-        watch(Dealer, "take_back_failed", exonerate)
-        original_surrender = ServerSession.surrender
-        self.patches.enter_context(mock.patch.object(ServerSession, "surrender", surrender))
-        original_on_event = Hub.on_event
-        self.patches.enter_context(mock.patch.object(Hub, "on_event", on_event))
-        original_help = Dealer.help_suspects
-        self.patches.enter_context(mock.patch.object(Dealer, "help_suspects", help_suspects))
+        original_on_event, original_on_client_event = Hub.on_event, Client._on_event
+        for patch in (
+            links.clock(lambda: self.clock),
+            mock.patch("distchan._hub.ServerSession", SpiedServerSession),
+            mock.patch("distchan._hub.Dealer", SpiedDealer),
+            mock.patch("distchan.client.ClientSession", SpiedClientSession),
+            mock.patch.object(Hub, "on_event", on_event),
+            mock.patch.object(Client, "_on_event", on_client_event),
+        ):
+            self.patches.enter_context(patch)
 
-    def _on_failed(self, session: Session, error: DistchanError) -> None:
+    def _on_failed(self, error: DistchanError) -> None:
         assert not isinstance(error, ProtocolError), error
 
     def _on_client_event(self, client: Client, connection: Any, event: Event) -> None:
