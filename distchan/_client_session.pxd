@@ -1,5 +1,6 @@
 cimport cython
 
+from distchan._framing cimport Encoder
 from distchan._session cimport Session
 
 
@@ -8,6 +9,8 @@ cdef class ClientSession(Session):
     cdef public bint adapts
     cdef public object most_wanted
     cdef public list _unconfirmed
+    cdef unsigned long long _kept
+    cdef Encoder _offline
     cdef public unsigned long long confirmed
     cdef long long _results
     cdef unsigned long long _result_bytes
@@ -27,7 +30,9 @@ cdef class ClientSession(Session):
     cpdef settle(self, list items, list results, long long size)
     cpdef send_result(self, payload)
     cdef _count_results(self, long long count, long long size)
-    cdef _add(self, tuple frame)
+    cdef Encoder _for_data(self)
+    cdef _added(self)
+    cdef _keep(self, list buffers)
     cdef _confirm(self, unsigned long long received)
     cpdef announce(self, unsigned long long handed)
     cpdef confirm_handed(self)

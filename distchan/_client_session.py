@@ -1,8 +1,8 @@
 """The client's end of a session: speaks first, settles items, may leave, gets BYE.
 
-Data frames are kept in ``_unconfirmed`` until the server has confirmed that it has them, so that
-they can be repeated on the next connection. (Where delivery is at most once, they are kept until
-they have been collected by data_to_send().)
+What has been sent is kept in ``_unconfirmed``, as it was sent, until the server has confirmed that
+it has the data frames in it: on the next connection, those that it does not have are repeated.
+(Where delivery is at most once, only what was never collected by data_to_send() is kept.)
 
 The server must know which items tasks may have been handed, before they are: it suspects those if
 the client dies, and one more. Whatever is done or failed has been handed out; announce() says more
@@ -11,14 +11,15 @@ returned arrives.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
 from distchan import _frames
-from distchan._frames import GivenBack, Items, Results
+from distchan._frames import GivenBack, Items, Results, split
+from distchan._framing import Encoder
 from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello, check_as_client
 from distchan._session import (
     COUNT,
@@ -33,7 +34,7 @@ from distchan._session import (
     check_size,
     words,
 )
-from distchan._wire import Kind, Outcome
+from distchan._wire import DATA_KINDS, DATA_PREFIX, HEADER_SIZE, Kind, Outcome
 from distchan.errors import DecodeError, DistchanError, ProtocolError
 from distchan.transforms import Transform
 
@@ -75,9 +76,23 @@ class Fenced(Event):
     """Results that may be lost: where delivery is at most once, those not confirmed."""
 
 
-#: A data frame that may have to be repeated: outcome, items, entries. Without items it is a RESULT
-#: frame, with them a SETTLE frame.
-_Frame: TypeAlias = tuple[int, list[int], list[bytes]]
+class _Sent(msgspec.Struct, frozen=True):
+    """What was to be sent at one time, control frames included."""
+
+    first: int
+    """The number of the first data frame in it."""
+    end: int
+    """The number of the one after the last."""
+    buffers: list[bytes | bytearray]
+
+    def data_frames(self) -> Iterator[tuple[int, bytes]]:
+        """The data frames and their numbers, without those that were repeated then."""
+        for frame in split(self.buffers):
+            if frame[HEADER_SIZE] in DATA_KINDS:
+                (number,) = COUNT.unpack_from(frame, HEADER_SIZE + 1)
+                if number >= self.first:
+                    yield number, frame
+
 
 #: Of items that have none. Nobody may change it.
 NO_RESULTS: Final[list[bytes]] = []
@@ -105,8 +120,11 @@ class ClientSession(Session):
     def _begin(self) -> None:
         """A new session, where both ends count from 0."""
         self.sent = self.received = 0
-        #: Frames that the server has not confirmed, the last of which is number ``sent - 1``.
-        self._unconfirmed: list[_Frame] = []
+        self._unconfirmed: list[_Sent] = []
+        #: How many data frames have been kept there, or need not be.
+        self._kept = 0
+        #: For data frames while there is no connection.
+        self._offline = Encoder(self._signature)
         self.confirmed = 0
         self._results = self._result_bytes = 0
         self._result_limit = self._byte_limit = 0
@@ -157,6 +175,8 @@ class ClientSession(Session):
         self._look_at_credit()
 
     def cut(self) -> None:
+        if self.opened:
+            self._keep(self._encoder.take())
         super().cut()
         self._window_due = False  # the next handshake says it
         self._look_at_credit()
@@ -169,7 +189,8 @@ class ClientSession(Session):
     def send_result(self, payload: bytes) -> None:
         """Send a result that belongs to no item; needs credit."""
         self._count_results(1, len(payload))
-        self._add((0, [], [payload]))
+        self._for_data().add_result(self.sent, payload)
+        self._added()
 
     def settle(self, items: list[int], results: list[bytes], size: int) -> None:
         """Items are done. Needs credit if they have results, which have ``size`` bytes in all."""
@@ -177,42 +198,34 @@ class ClientSession(Session):
         last = items[-1]
         if last >= self.announced:
             self.announced = last + 1
-        # What _count_results() and _add() do, without the calls: this is done for every item.
         if results:
-            self._results += len(results)
-            self._result_bytes += size
-            if self._results >= self._result_limit or self._result_bytes >= self._byte_limit:
-                self.exhausted = True
-        self._unconfirmed.append((0, items, results))
-        number = self.sent
-        self.sent = number + 1
-        if self.opened and not self.finished and self.error is None:
-            self._encoder.add_settle(number, 0, items, results)
-            if not self._awake:
-                self.wake()
+            self._count_results(len(results), size)
+        self._for_data().add_settle(self.sent, 0, items, results)
+        self._added()
 
     def give_back(self, outcome: int, items: list[int], reason: str) -> None:
         """Items are not done."""
         self._settled += len(items)
         if outcome != Outcome.RETURNED:  # which also happens to those that were not handed out
             self.announced = max(self.announced, items[-1] + 1)
-        self._add((outcome, items, [words(reason)]))
+        self._for_data().add_settle(self.sent, outcome, items, [words(reason)])
+        self._added()
 
-    def _add(self, frame: _Frame) -> None:
-        self._unconfirmed.append(frame)
-        number = self.sent
-        self.sent = number + 1
+    def _for_data(self) -> Encoder:
         if self.opened and not self.finished and self.error is None:
-            self._encode(number, frame)
-            if not self._awake:
-                self.wake()
+            return self._encoder
+        return self._offline
 
-    def _encode(self, number: int, frame: _Frame) -> None:
-        outcome, items, entries = frame
-        if items:
-            self._encoder.add_settle(number, outcome, items, entries)
-        else:
-            self._encoder.add_result(number, entries[0])
+    def _added(self) -> None:
+        self.sent += 1
+        if self.opened and not self._awake:
+            self.wake()
+
+    def _keep(self, buffers: list[bytes | bytearray]) -> None:
+        """Keep what contains data frames, up to the last one so far."""
+        if self._kept < self.sent:
+            self._unconfirmed.append(_Sent(self._kept, self.sent, buffers))
+            self._kept = self.sent
 
     # -- items ------------------------------------------------------------------------------------
 
@@ -269,9 +282,14 @@ class ClientSession(Session):
                 self._most_window = max(self._most_window, self.window)
                 self._encoder.add(Kind.WINDOW, TWO_COUNTS.pack(self.window, self.announced))
         self.written = self.announced
-        if not self.keeps and self.opened:
-            self._unconfirmed.clear()
-        return super().data_to_send()
+        buffers = super().data_to_send()
+        if self.opened:
+            if self.keeps:
+                self._keep(buffers)
+            else:
+                self._unconfirmed.clear()
+                self._kept = self.sent
+        return buffers
 
     # -- the handshake ----------------------------------------------------------------------------
 
@@ -288,18 +306,18 @@ class ClientSession(Session):
 
     def _on_hello(self, peer: Hello) -> Event:
         check_as_client(self._hello, peer, self._transforms)
+        self._keep(self._offline.take())
         event: Event
         if peer.resumed:
             if peer.received is None or not self.confirmed <= peer.received <= self.sent:
                 raise ProtocolError(f"the server resumes a session at frame {peer.received}")
             self._confirm(peer.received)
             event = Resumed()
-            repeated = self._unconfirmed.copy()
         elif self.begun is not None:
-            event, repeated = self._begin_anew(peer)
+            event = self._begin_anew(peer)
             self.begun = self.epoch
         else:
-            event, repeated = Opened(), []
+            event = Opened()
             self._set_directions(peer)
             self.begun = self.epoch
         self._open(peer)
@@ -310,8 +328,10 @@ class ClientSession(Session):
         self._byte_limit = max(self._byte_limit, peer.prefetch_bytes)
         self._look_at_credit()
         self._decoder.expect_items(self._decode, self.received)
-        for number, frame in enumerate(repeated, start=self.sent - len(repeated)):
-            self._encode(number, frame)
+        for sent in self._unconfirmed:
+            for number, frame in sent.data_frames():
+                if number >= self.confirmed:
+                    self._encoder.add_encoded(frame)
         if self._left:
             self._encode_leave()
         if not self.sending:
@@ -319,21 +339,23 @@ class ClientSession(Session):
         self._say_window()
         return event
 
-    def _begin_anew(self, peer: Hello) -> tuple[Event, list[_Frame]]:
+    def _begin_anew(self, peer: Hello) -> Event:
         """The server does not know the session any longer, except for how far it had come."""
         arrived = self.confirmed if peer.received is None else max(peer.received, self.confirmed)
-        first = self.sent - len(self._unconfirmed)
+        first = self._unconfirmed[0].first if self._unconfirmed else self.sent
         lost = 0 if self.keeps else max(0, first - arrived)
         results = [
-            frame
-            for number, frame in enumerate(self._unconfirmed, start=first)
-            if number >= arrived and not frame[1]
+            frame[HEADER_SIZE + DATA_PREFIX :]
+            for sent in self._unconfirmed
+            for number, frame in sent.data_frames()
+            if number >= arrived and frame[HEADER_SIZE] == Kind.RESULT
         ]
         self._begin()
-        for _, _, (payload,) in results:
+        for payload in results:
             self.send_result(payload)  # they fit: there is as much credit as there was
+        self._keep(self._offline.take())
         self._set_directions_anew(peer)
-        return Fenced(lost), results
+        return Fenced(lost)
 
     def _set_directions_anew(self, peer: Hello) -> None:
         closed = not self.sending
@@ -378,9 +400,13 @@ class ClientSession(Session):
         return Credited()
 
     def _confirm(self, received: int) -> None:
-        if self.keeps:
-            del self._unconfirmed[: max(0, received - self.confirmed)]
         self.confirmed = max(self.confirmed, received)
+        done = 0
+        for sent in self._unconfirmed:
+            if sent.end > received:
+                break
+            done += 1
+        del self._unconfirmed[:done]
 
     def _on_close(self, body: bytes) -> Event | None:
         event = super()._on_close(body)

@@ -4,11 +4,12 @@ The twins differ in how they look at bytes. Everything that a caller could tell 
 stands here, once.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
-from ._wire import CONTROL_LIMIT, MAX_FRAME_SIZE
+from ._wire import CONTROL_LIMIT, HEADER_SIZE, MAX_FRAME_SIZE
 from .errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 
 #: Payloads from this size on are handed to the transport as they are, not copied. A transport has
@@ -70,6 +71,17 @@ class Undecodable(msgspec.Struct, frozen=True):
     settled: list[int]
     """The numbers of the items that it settles, if it is a SETTLE frame."""
     error: DecodeError
+
+
+def split(buffers: list[bytes | bytearray]) -> Iterator[bytes]:
+    """Frames that were encoded, one by one, each with its header."""
+    stream = b"".join(buffers)
+    start = 0
+    while start < len(stream):
+        length = int.from_bytes(stream[start + 4 : start + HEADER_SIZE], "little")
+        end = start + HEADER_SIZE + length
+        yield stream[start:end]
+        start = end
 
 
 def checked_signature(signature: int) -> int:

@@ -14,6 +14,7 @@ cdef class Encoder:
     cpdef add_result(self, uint64_t number, payload)
     cpdef add_settle(self, uint64_t number, uint8_t outcome, list items, list entries)
     cdef int _add_large_entries(self, list entries, Py_ssize_t used) except -1
+    cpdef add_encoded(self, bytes frame)
     cpdef list take(self)
     cdef int _append(self, const uint8_t* prefix, Py_ssize_t prefix_size, payload) except -1
     cdef int _close_buffer(self, Py_ssize_t used, tuple closed) except -1

@@ -138,6 +138,10 @@ class Encoder:
             closed[0] = self._buffer
             self._close(closed, fresh)
 
+    def add_encoded(self, frame: bytes) -> None:
+        """Append a frame that has been encoded before, header included."""
+        self._buffer += frame
+
     def take(self) -> list[bytes | bytearray]:
         """Hand over everything pending, in order, and start anew."""
         taken = self._closed

@@ -203,6 +203,12 @@ cdef class Encoder:
         self._used = used
         return 0
 
+    cpdef add_encoded(self, bytes frame):
+        """Append a frame that has been encoded before, header included."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame)
+        memcpy(room(self._buffer, self._used, size), PyBytes_AS_STRING(frame), size)
+        self._used += size
+
     cpdef list take(self):
         """Hand over everything pending, in order, and start anew."""
         if self._used:

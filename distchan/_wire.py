@@ -77,6 +77,10 @@ class Kind(IntEnum):
     """Both ways: uint8 code, then words (UTF-8). The sender closes the connection."""
 
 
+#: Kinds whose frames are numbered.
+DATA_KINDS: Final = frozenset({Kind.ITEM, Kind.SETTLE, Kind.RESULT})
+
+
 class Outcome(IntEnum):
     """What has become of the items of a SETTLE frame."""
 

@@ -813,7 +813,6 @@ class DeliveryModel(RuleBasedStateMachine):
         most = session._most_window
         assert client._intake.count + client._holdings.held <= most
         assert self.prefetch == "auto" or most <= self.prefetch
-        assert len(session._unconfirmed) == session.unconfirmed
         assert session.unconfirmed <= 2 * (self.window + most) + 1, "retention has no bound"
 
     # -- the end ----------------------------------------------------------------------------------
