@@ -40,7 +40,7 @@ cdef bint RECEIVE_BY_COROUTINE = sys.version_info >= (3, 12)
 cdef class Callee:
     """What a channel has for that."""
 
-    cpdef _start_send(self, item, sender, held):
+    cpdef _start_send(self, item, Sender sender, list held):
         raise NotImplementedError
 
     cpdef _start_receive(self, caller):
@@ -55,8 +55,8 @@ cdef class Call:
     cdef Callee _channel  # None once it has been started or closed
     cdef object _rest  # the coroutine that does what could not be done at once
     cdef object _subject  # the item; who asks for one
-    cdef object _sender
-    cdef object _held
+    cdef Sender _sender
+    cdef list _held
     cdef bint _iterating
 
     @property
@@ -152,7 +152,7 @@ for _kind in (Sending, Receiving):
     Coroutine.register(_kind)
 
 
-cpdef sending(Callee channel, item, sender, held):
+cpdef sending(Callee channel, item, Sender sender, list held):
     cdef Sending call = Sending.__new__(Sending)
     call._channel = channel
     call._subject = item

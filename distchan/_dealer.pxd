@@ -3,7 +3,7 @@ cimport cython
 from distchan._ports cimport Outlet
 from distchan._rendezvous cimport Channel
 from distchan._roundrobin cimport Ring
-from distchan._server_session cimport Item, ServerSession
+from distchan._server_session cimport Item, ServerSession, new_item
 
 
 cdef class Dealer(Outlet):

@@ -16,7 +16,7 @@ from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
 from distchan._rendezvous import Channel
 from distchan._roundrobin import Ring
-from distchan._server_session import Item, ServerSession
+from distchan._server_session import Item, ServerSession, new_item
 from distchan.errors import DistchanError
 
 __all__ = ["Dealer"]
@@ -73,9 +73,13 @@ class Dealer(Outlet):
     def room(self) -> int:
         return sum(session.credit for session in self._ring) if self.live() else 0
 
-    def put(self, payload: bytes) -> None:
-        self._next_id = item_id = self._next_id + 1
-        self._deal(Item(item_id, payload))
+    def offer(self, payload: bytes | None) -> bool:
+        if self._returned or not self._ring.ready:
+            return False
+        assert payload is not None
+        self._next_id += 1
+        self._deal(new_item(self._next_id, payload))
+        return True
 
     def relay(self, item: Any) -> None:
         try:
@@ -84,7 +88,7 @@ class Dealer(Outlet):
             self.unencodable += 1
             self._logger.warning("an item could not be relayed and is left out: %s", error)
         else:
-            self.put(payload)
+            self.offer(payload)
 
     def finish(self) -> None:
         self._channel_finished = True

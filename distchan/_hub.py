@@ -145,6 +145,11 @@ class Hub:
         elif self.dealer is not None and session.sending:
             self.dealer.join(session)
 
+    def resumed(self, session: ServerSession) -> None:
+        """A session goes on with another connection; that the first had ended may be news."""
+        if self.dealer is not None:
+            self.dealer.credited(session)
+
     def cut(self, session: ServerSession, reason: str, heard_all: bool) -> bool:
         """The connection of a session is gone. Returns whether to wait for another one.
 

@@ -47,9 +47,13 @@ class Outbox(Outlet):
     def sender(self, task: "asyncio.Task[Any] | None") -> Holder | None:
         return self._holdings.sender(task)
 
-    def put(self, payload: bytes) -> None:
-        assert self.session is not None, "put() is for a live outlet"
-        self.session.send_result(payload)
+    def offer(self, payload: bytes | None) -> bool:
+        session = self.session
+        if session is None or session.exhausted or self._holdings.owing:
+            return False
+        assert payload is not None
+        session.send_result(payload)
+        return True
 
     def relay(self, item: Any) -> None:
         try:
@@ -57,7 +61,7 @@ class Outbox(Outlet):
         except DistchanError as error:
             self._logger.warning("a result could not be relayed and is left out: %s", error)
         else:
-            self.put(payload)
+            self.offer(payload)
 
     def finish(self) -> None:
         self.finished = True

@@ -13,7 +13,7 @@ cdef class Outlet:
 
     cpdef bint live(self) except -1
     cpdef Sender sender(self, task)
-    cpdef put(self, payload)
+    cpdef bint offer(self, payload) except -1
 
 
 cdef class Inlet:

@@ -46,19 +46,19 @@ class Outlet:
         self.asks_for_sender = asks_for_sender
 
     def live(self) -> bool:
-        """Whether put() may be called now."""
+        """Whether offer() would succeed now."""
         raise NotImplementedError
 
     def room(self) -> int:
-        """About how many items could be put now; 0 if and only if not live."""
+        """About how many items could be sent now; 0 if and only if not live."""
         raise NotImplementedError
 
     def sender(self, task: "asyncio.Task[Any] | None") -> Sender | None:
         """Who is about to send, in that task, if that makes a difference now."""
         return None
 
-    def put(self, payload: bytes) -> None:
-        """Send one item. Call only while live."""
+    def offer(self, payload: bytes | None) -> bool:
+        """Send one item if that is possible now, that is, while live. It has been encoded."""
         raise NotImplementedError
 
     def relay(self, item: Any) -> None:
@@ -69,7 +69,7 @@ class Outlet:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """The channel is closed and drained: no put() will follow. Called once."""
+        """The channel is closed and drained: no offer() will follow. Called once."""
         raise NotImplementedError
 
 

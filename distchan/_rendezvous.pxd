@@ -45,7 +45,6 @@ cdef class Channel(Callee):
     cpdef bint _try_send(self, item, payload) except -1
     cdef bint _commit(self, item, payload) except -1
     cdef bint _is_outlets_turn(self)
-    cdef _put(self, Outlet outlet, payload)
     @cython.locals(waiter=Waiter)
     cdef bint _wake_receiver(self) except -1
     cpdef bint _commit_granted(self, Waiter waiter) except -1

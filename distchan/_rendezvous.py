@@ -327,24 +327,19 @@ class Channel(Callee):
     def _commit(self, item: Any, payload: bytes | None) -> bool:
         """Pass an item to whoever is next in line for it, or into the buffer if there is room."""
         outlet = self._outlet
-        if outlet is not None and outlet.live() and self._is_outlets_turn():
-            self._put(outlet, payload)
+        if outlet is not None and self._is_outlets_turn() and outlet.offer(payload):
+            self._before_outlet = len(self._receivers)
             return True
         if self._wake_receiver() or len(self._buffer) - self._woken < self._capacity:
             self._buffer.append((item, payload))
             return True
-        if outlet is not None and outlet.live():
-            self._put(outlet, payload)  # the receivers before it had all gone
+        if outlet is not None and outlet.offer(payload):  # the receivers before it had all gone
+            self._before_outlet = 0
             return True
         return False
 
     def _is_outlets_turn(self) -> bool:
         return self._before_outlet <= 0 or not self._receivers
-
-    def _put(self, outlet: Outlet, payload: bytes | None) -> None:
-        assert payload is not None, "everything in a bound channel is encoded"
-        self._before_outlet = len(self._receivers)
-        outlet.put(payload)
 
     def _wake_receiver(self) -> bool:
         """Reserve an available item, or one that comes at once, for the first waiting receiver."""
@@ -763,7 +758,8 @@ class Channel(Callee):
         inlet = self._inlet
         if inlet is None or not inlet.count or (self._buffer and not self._inlet_turn):
             self._inlet_turn = True
-            self._put(outlet, self._buffer.popleft()[1])
+            self._before_outlet = len(self._receivers)
+            outlet.offer(self._buffer.popleft()[1])
         else:
             self._inlet_turn = False
             self._before_outlet = len(self._receivers)

@@ -62,11 +62,15 @@ cdef class Ring:
 
     cpdef select(self):
         """Return the first ready member after the one selected last, None if none is ready."""
-        cdef Py_ssize_t slot = self._find(self._cursor, PyByteArray_GET_SIZE(self._ready))
-        if slot < 0:
-            slot = self._find(0, self._cursor)
+        cdef Py_ssize_t slot = self._cursor, size = PyByteArray_GET_SIZE(self._ready)
+        if slot == size:
+            slot = 0
+        if size == 0 or not PyByteArray_AS_STRING(self._ready)[slot]:
+            slot = self._find(slot, size)
             if slot < 0:
-                return None
+                slot = self._find(0, self._cursor)
+                if slot < 0:
+                    return None
         self._cursor = slot + 1
         return self._members[slot]
 

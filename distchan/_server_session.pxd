@@ -12,6 +12,10 @@ cdef class Item:
     cdef public bint alone
 
 
+@cython.locals(item=Item)
+cpdef Item new_item(unsigned long long item_id, bytes payload, unsigned long attempt=*, bint alone=*)
+
+
 cdef class ServerSession(Session):
     cdef object _find
     cdef public dict outstanding
@@ -45,5 +49,5 @@ cdef class ServerSession(Session):
     cdef _confirm_later(self, long long frames, long long size)
     cdef _count_results(self, long long count, long long last, long long size)
     @cython.locals(item=Item, popped=list, outstanding=dict)
-    cdef list _pop(self, numbers)
-    cdef list _settle(self, numbers)
+    cdef list _pop(self, list numbers)
+    cdef list _settle(self, list numbers)

@@ -447,6 +447,7 @@ class Server:
         self._drop_connection(session)
         self._clients[session] = connection
         connection.adopt(session)
+        self._hub.resumed(session)
         self._logger.info(
             "client %s is back; %d connected", connection.peer_address, self.num_clients
         )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from distchan import _client_session, _server_session
 from distchan._client_session import Fenced
 from distchan._handshake import MOST_PREFETCH
-from distchan._server_session import GivenBack, Item, Left
+from distchan._server_session import GivenBack, Item, Left, new_item
 from distchan._session import Bye, Closed, Credited, Event, Opened
 from distchan._wire import MOST_SETTLED, Kind, Outcome
 from distchan.errors import (
@@ -62,7 +62,7 @@ def send(link: Link, text: str, *, attempt: int = 1, alone: bool = False) -> boo
 
 def item(link: Link, text: str, *, attempt: int = 1, alone: bool = False) -> Item:
     """The item of that text, whose id is 1000 and its length."""
-    return Item(1000 + len(text), link.encode(text), attempt, alone)
+    return new_item(1000 + len(text), link.encode(text), attempt, alone)
 
 
 def settle(link: Link, numbers: list[int], *results: object) -> None:
@@ -299,7 +299,7 @@ class TestData:
 
     def test_an_item_that_does_not_decode_is_rejected_and_harms_no_other(self) -> None:
         link = opened((Any, str), (str, str))
-        items = [Item(n, payload) for n, payload in enumerate((b"\xa1a", b"\xc1", b"\xa1b"))]
+        items = [new_item(n, payload) for n, payload in enumerate((b"\xa1a", b"\xc1", b"\xa1b"))]
         for each in items:
             link.server.send(each)
         at_server, at_client = link.carry()
