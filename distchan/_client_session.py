@@ -12,7 +12,6 @@ returned arrives.
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -41,8 +40,7 @@ from distchan.transforms import Transform
 __all__ = ["NO_RESULTS", "Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived(Event):
+class Arrived(Event, frozen=True):
     """Items have come."""
 
     first: int
@@ -52,20 +50,17 @@ class Arrived(Event):
     """The id and the attempt of each, see _frames.Items."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable(Event):
+class Undecodable(Event, frozen=True):
     """An item that does not decode. The server has been told."""
 
     error: DecodeError
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed(Event):
+class Resumed(Event, frozen=True):
     """The session goes on with a new connection. Nothing is lost, nothing is repeated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fenced(Event):
+class Fenced(Event, frozen=True):
     """The server has given up the session, and a new one has begun.
 
     The items of the old one belong to others; whatever was not confirmed is void, except for

@@ -7,7 +7,6 @@ alone: the client gets nothing else until it is settled, so that blame is exact.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -69,8 +68,7 @@ def new_item(item_id: int, payload: bytes, attempt: int = 1, alone: bool = False
     return item
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived(Event):
+class Arrived(Event, frozen=True):
     """Results have come, items have been settled, or both."""
 
     values: list[Any]
@@ -78,8 +76,7 @@ class Arrived(Event):
     """Bytes of the encoded results."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable(Event):
+class Undecodable(Event, frozen=True):
     """Results that do not decode, in their place between the others. They still count as such."""
 
     error: DecodeError
@@ -89,8 +86,7 @@ class Undecodable(Event):
     """The items that they belong to, if any: they are the owner's again."""
 
 
-@dataclass(frozen=True, slots=True)
-class GivenBack(Event):
+class GivenBack(Event, frozen=True):
     """Items that the client has not done: they are the owner's again."""
 
     items: list[Item]
@@ -98,15 +94,13 @@ class GivenBack(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Left(Event):
+class Left(Event, frozen=True):
     """The client wants no more items. Those that no task was handed are the owner's again."""
 
     items: list[Item]
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed(Event):
+class Resumed(Event, frozen=True):
     """The connection belongs to an older session, which goes on."""
 
     session: "ServerSession"

@@ -18,8 +18,9 @@ This module has what both ends share; _server_session.py and _client_session.py 
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from distchan._frames import GivenBack, Items, Results, Undecodable
 from distchan._framing import Decoder, Encoder
@@ -68,30 +69,26 @@ _ERROR_CODES: Final[tuple[tuple[int, type[DistchanError]], ...]] = (
 )
 
 
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """What bytes from the peer mean to the owner of a session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened(Event):
+class Opened(Event, frozen=True):
     """The handshake of a session's first connection is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credited(Event):
+class Credited(Event, frozen=True):
     """The peer allows more, or has confirmed something."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed(Event):
+class Closed(Event, frozen=True):
     """The peer's direction has ended."""
 
     error: str
     """The words with which its channel was closed; empty for an ordinary close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bye(Event):
+class Bye(Event, frozen=True):
     """The server has processed everything; the session is over."""
 
 
