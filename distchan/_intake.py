@@ -108,7 +108,7 @@ class Intake(Inlet):
         if holder is not None and holder.over:
             holder = self._find(caller)
         if holder is not None:
-            if not (holder.items or number & self._pace.sampling):
+            if not holder.items and self._pace.is_due():
                 holder.since = now()
             holder.items.append(number)
             holder.tickets = run.tickets

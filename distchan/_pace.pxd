@@ -1,6 +1,9 @@
 cdef class Pace:
     cdef double _mean
     cdef long long _count
-    cdef public long long sampling
+    cdef int _unmeasured_most
+    cdef int _unmeasured
+
+    cpdef bint is_due(self)
 
     cpdef measure(self, double seconds, long long count)

@@ -24,8 +24,18 @@ class Pace:
     def __init__(self) -> None:
         self._mean = 1.0
         self._count = 0
-        #: Which items to measure: those whose number has none of these bits.
-        self.sampling = 0
+        #: How many times in a row a task gets something to do without being measured, and how many
+        #: times that has happened.
+        self._unmeasured_most = 0
+        self._unmeasured = 0
+
+    def is_due(self) -> bool:
+        """Whether to measure the task that is getting something to do."""
+        if self._unmeasured < self._unmeasured_most:
+            self._unmeasured += 1
+            return False
+        self._unmeasured = 0
+        return True
 
     def measure(self, seconds: float, count: int) -> None:
         """A task took so long for so many items."""
@@ -35,8 +45,8 @@ class Pace:
             self._mean = each
         else:
             self._mean += (each - self._mean) * 0.25
-        self._count += count * (self.sampling + 1)
-        self.sampling = 7 if self._mean < _TINY else 0
+        self._count += count * (self._unmeasured_most + 1)
+        self._unmeasured_most = 7 if self._mean < _TINY else 0
 
     @property
     def surplus(self) -> int:

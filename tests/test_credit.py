@@ -31,3 +31,22 @@ async def test_far_more_results_than_there_is_credit_for_at_once(results: str) -
                     assert await in_.receive() == item
             out.close()
         assert server.statistics().settled == len(items)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+async def test_a_worker_with_tiny_items_soon_has_many_at_hand(batch: int) -> None:
+    """However many it takes at a time: what it has at hand grows with what it has done."""
+    out, w_in = Channel(int), Channel(int)
+
+    async def work() -> None:
+        while True:
+            await w_in.receive_many(batch)
+
+    async with Server("localhost:0", out, None) as server, Client(server.address, None, w_in):
+        worker = asyncio.create_task(work())
+        most_held = 0
+        for item in range(5000):
+            await out.send(item)
+            most_held = max(most_held, server.statistics().held)
+        worker.cancel()
+        assert most_held > 20
