@@ -51,8 +51,10 @@ format: $(VENV)/installed  ## Format the sources and apply the safe lint fixes
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed  ## Run the benchmarks
-	$(BIN)/python -m pytest bench/
+# The peers that come from no Python package (nats-server, go) take part if they are on the PATH.
+bench: $(VENV)/bench-installed  ## Run the benchmarks and the comparison with other libraries
+	$(BIN)/python -m pytest bench/ --benchmark-disable-gc --benchmark-columns=median,iqr,min,max
+	$(BIN)/python -m bench.compare
 
 dist: $(VENV)/installed  ## Build the sdist, and from it the wheel, into dist/
 	$(BIN)/python -m build
@@ -107,4 +109,8 @@ $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
 	@backend=`$(BACKEND)` && case "$$backend$$DISTCHAN_NO_EXTENSIONS" in \
 		python|python0) echo "distchan: no C compiler worked; running on the pure-Python backend";; \
 		*) echo "distchan: backend $$backend";; esac
+	@touch $@
+
+$(VENV)/bench-installed: $(VENV)/installed
+	@$(PIP) install --no-build-isolation -e '.[bench]'
 	@touch $@

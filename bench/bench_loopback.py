@@ -1,61 +1,59 @@
-"""Two processes on loopback, on either backend: items there and back, and single round trips."""
+"""Two processes on loopback, on either backend and either event loop."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from bench.pairs import Pair
+from tests.twins import TWINS
+
+SIZE = 32
 ITEMS = 20_000
 ROUND_TRIPS = 1_000
 
-
-class Pair:
-    """A server process (see loopback.py) with one worker process of its own."""
-
-    def __init__(self, backend: str) -> None:
-        environment = os.environ | {"DISTCHAN_NO_EXTENSIONS": "1" if backend == "python" else ""}
-        self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("loopback.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        self.backend = self._answer()
-
-    def run(self, command: str) -> None:
-        assert self._process.stdin is not None
-        print(command, file=self._process.stdin, flush=True)
-        assert self._answer() == "done"
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
+Start = Callable[..., Pair]
 
 
-@pytest.fixture(params=["cython", "python"])
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    pair = Pair(request.param)
-    try:
-        if pair.backend != request.param:
-            pytest.skip("the extensions have not been built")
-        yield pair
-    finally:
+@pytest.fixture(params=TWINS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def start(request: pytest.FixtureRequest, backend: str) -> Iterator[Start]:
+    """Starts the processes for one kind of work; ends them after the benchmark."""
+    running: list[Pair] = []
+
+    def start(work: str, *options: str) -> Pair:
+        if request.param == "uvloop":
+            pytest.importorskip("uvloop")
+        loop = ["--loop", "asyncio"] if request.param == "asyncio" else []
+        environment = {"DISTCHAN_NO_EXTENSIONS": "1" if backend == "python" else ""}
+        running.append(Pair("distchan_pair", work, *options, *loop, environment=environment))
+        return running[-1]
+
+    yield start
+    for pair in running:
         pair.close()
 
 
-@pytest.mark.benchmark(group=f"{ITEMS} strings of 32 bytes there and back")
-def bench_there_and_back(benchmark: Any, pair: Pair) -> None:
-    benchmark.pedantic(pair.run, (f"stream {ITEMS}",), rounds=7, warmup_rounds=1)
+@pytest.mark.benchmark(group=f"{ITEMS} strings of {SIZE} bytes there and back")
+def bench_there_and_back(benchmark: Any, start: Start) -> None:
+    benchmark.pedantic(start("there").run, (ITEMS, SIZE), rounds=7, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group=f"{ITEMS} strings of {SIZE} bytes there and back, in batches")
+def bench_batches_there_and_back(benchmark: Any, start: Start) -> None:
+    pair = start("there", "--batches")
+    benchmark.pedantic(pair.run, (ITEMS, SIZE), rounds=7, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group=f"{ITEMS} strings of {SIZE} bytes one way")
+def bench_one_way(benchmark: Any, start: Start) -> None:
+    benchmark.pedantic(start("one-way").run, (ITEMS, SIZE), rounds=7, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group=f"{ROUND_TRIPS} round trips, one after another")
-def bench_round_trip(benchmark: Any, pair: Pair) -> None:
-    benchmark.pedantic(pair.run, (f"pingpong {ROUND_TRIPS}",), rounds=7, warmup_rounds=1)
+def bench_round_trip(benchmark: Any, start: Start) -> None:
+    benchmark.pedantic(start("round-trips").run, (ROUND_TRIPS, SIZE), rounds=7, warmup_rounds=1)

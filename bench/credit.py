@@ -84,7 +84,8 @@ async def tiny() -> None:
                 if turn:  # the first one warms up
                     rates[prefetch].append(rate)
     best = max(statistics.median(rates[p]) for p in PREFETCH if p != "auto")
-    for prefetch, seen in rates.items():
+    for prefetch in PREFETCH:
+        seen = rates[prefetch]
         rate = statistics.median(seen)
         print(
             f"prefetch {prefetch!s:>5}  {rate:9,.0f} items/s ({min(seen):,.0f} to {max(seen):,.0f})"

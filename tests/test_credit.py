@@ -42,7 +42,10 @@ async def test_a_worker_with_tiny_items_soon_has_many_at_hand(batch: int) -> Non
         while True:
             await w_in.receive_many(batch)
 
-    async with Server("localhost:0", out, None) as server, Client(server.address, None, w_in):
+    async with (
+        Server("localhost:0", out, None, drain_timeout=0) as server,
+        Client(server.address, None, w_in),
+    ):
         worker = asyncio.create_task(work())
         most_held = 0
         for item in range(5000):
