@@ -1,9 +1,10 @@
 cimport cython
 
+from distchan._outstanding cimport Item, new_item
 from distchan._ports cimport Outlet
 from distchan._rendezvous cimport Channel
 from distchan._roundrobin cimport Ring
-from distchan._server_session cimport Item, ServerSession, new_item
+from distchan._server_session cimport ServerSession
 
 
 cdef class Dealer(Outlet):

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from distchan._outstanding import Item, new_item
 from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
 from distchan._rendezvous import Channel
 from distchan._roundrobin import Ring
-from distchan._server_session import Item, ServerSession, new_item
+from distchan._server_session import ServerSession
 from distchan.errors import DistchanError
 
 __all__ = ["Dealer"]

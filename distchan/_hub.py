@@ -15,10 +15,10 @@ from typing import Any, Final, Generic, TypeVar
 from distchan._dealer import Dealer
 from distchan._handshake import Hello
 from distchan._inbox import Inbox
+from distchan._outstanding import Item
 from distchan._server_session import (
     Arrived,
     GivenBack,
-    Item,
     Left,
     Remembered,
     ServerSession,

@@ -58,4 +58,5 @@ cdef class Channel(Callee):
     cpdef _serve(self)
     cdef _serve_outlet(self, Outlet outlet)
     cpdef _adopt_loop(self)
+    cdef bint _must_pause(self) except -1
     cpdef _end_streak(self)

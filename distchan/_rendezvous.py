@@ -229,7 +229,7 @@ class Channel(Callee):
         self, item: Any, sender: Sender | None, held: list[int] | None
     ) -> Coroutine[Any, Any, None] | None:
         """Send one item if that is possible at once; else what is to be awaited for it."""
-        if self._streak >= self._longest_streak or task_of(self._loop, self._thread) is None:
+        if self._must_pause():
             return self._send_slowly(item, sender, held)
         self._streak += 1
         payload = self._admit(item)
@@ -430,7 +430,7 @@ class Channel(Callee):
 
     def _start_receive(self, caller: Any) -> Any:
         """The next item if it is there; else EMPTY."""
-        if self._streak >= self._longest_streak or task_of(self._loop, self._thread) is None:
+        if self._must_pause():
             return EMPTY
         self._streak += 1
         inlet = self._inlet
@@ -444,10 +444,30 @@ class Channel(Callee):
         iterating: the end of the channel is StopAsyncIteration.
         """
         try:
-            await self._prepare_receive()
+            self._adopt_loop()
+            inlet = self._inlet
+            if inlet is not None and inlet.owing():
+                await inlet.paid()
+            if self._streak >= self._longest_streak:
+                await self._breathe()
             if self._available() > 0:
                 return self._take(caller)
-            return await self._wait_receive(caller)
+            while not (self._closed and self._drained()):
+                waiter = Waiter()
+                self._receivers[waiter] = None
+                self._grant()
+                if self._inlet is not None:
+                    self._inlet.awaited()
+                self._end_streak()
+                try:
+                    await waiter.future
+                except BaseException:
+                    self._forget_receiver(waiter)
+                    raise
+                item = self._take_reserved(waiter, caller)
+                if item is not EMPTY:
+                    return item
+            raise self._end_error()
         except EndOfChannel:
             if iterating:
                 raise StopAsyncIteration from None
@@ -479,15 +499,14 @@ class Channel(Callee):
         return self._receive_many(limit, self._caller())
 
     async def _receive_many(self, limit: int, caller: Any) -> list[Any]:
-        await self._prepare_receive()
+        first = EMPTY
+        if self._available() <= 0 or self._must_pause():
+            first = await self._finish_receive(caller, False)
+            limit -= 1
+        count = self._prepare_take(min(limit, self._available()))
         self._streak += 1
-        if self._available() <= 0:
-            first = await self._wait_receive(caller)
-            more = self._prepare_take(min(limit - 1, self._available()))
-        else:
-            more = self._prepare_take(min(limit, self._available())) - 1
-            first = self._take(caller)
-        return [first, *(self._take(caller) for _ in range(more))]
+        items = [self._take(caller) for _ in range(count)]
+        return items if first is EMPTY else [first, *items]
 
     def _prepare_take(self, count: int) -> int:
         return count if self._inlet is None else self._inlet.prepare(count)
@@ -510,15 +529,6 @@ class Channel(Callee):
             return inlet.caller(task_of(self._loop, self._thread))
         # A Client may become the inlet while the caller waits.
         return running_task()
-
-    async def _prepare_receive(self) -> None:
-        """What must be done now and then before something is received."""
-        self._adopt_loop()
-        inlet = self._inlet
-        if inlet is not None and inlet.owing():
-            await inlet.paid()
-        if self._streak >= self._longest_streak:
-            await self._breathe()
 
     def _available(self) -> int:
         """Items that are there and not reserved for a woken receiver."""
@@ -568,25 +578,6 @@ class Channel(Callee):
         item = self._take(caller)
         self._grant()  # the place that it had been granted
         return item
-
-    async def _wait_receive(self, caller: Any) -> Any:
-        if self._closed and self._drained():
-            raise self._end_error()
-        while True:
-            waiter = Waiter()
-            self._receivers[waiter] = None
-            self._grant()
-            if self._inlet is not None:
-                self._inlet.awaited()
-            self._end_streak()
-            try:
-                await waiter.future
-            except BaseException:
-                self._forget_receiver(waiter)
-                raise
-            item = self._take_reserved(waiter, caller)
-            if item is not EMPTY:
-                return item
 
     def _take_reserved(self, waiter: Waiter, caller: Any) -> Any:
         """The item reserved for a waiter; EMPTY if a Server or Client has dropped it."""
@@ -798,6 +789,11 @@ class Channel(Callee):
         self._streak = 0
         await turn()
         self._streak_began = now()
+
+    def _must_pause(self) -> bool:
+        """Whether something comes before the next operation: a turn of the loop, or a complaint
+        that this is another loop."""
+        return self._streak >= self._longest_streak or task_of(self._loop, self._thread) is None
 
     def _end_streak(self) -> None:
         """A task suspends itself: the loop will turn."""

@@ -1,25 +1,12 @@
 cimport cython
 
+from distchan._outstanding cimport Item, Outstanding
 from distchan._session cimport Session
-
-
-@cython.no_gc
-@cython.freelist(256)
-cdef class Item:
-    cdef public unsigned long long id
-    cdef public bytes payload
-    cdef public unsigned long attempt
-    cdef public bint alone
-
-
-@cython.locals(item=Item)
-cpdef Item new_item(unsigned long long item_id, bytes payload, unsigned long attempt=*, bint alone=*)
 
 
 cdef class ServerSession(Session):
     cdef object _find
-    cdef public dict outstanding
-    cdef public long long _outstanding_bytes
+    cdef public Outstanding outstanding
     cdef public long long _window
     cdef public long long _window_bytes
     cdef bint _alone
@@ -48,6 +35,5 @@ cdef class ServerSession(Session):
     cdef _credit_is_due(self)
     cdef _confirm_later(self, long long frames, long long size)
     cdef _count_results(self, long long count, long long last, long long size)
-    @cython.locals(item=Item, popped=list, outstanding=dict)
     cdef list _pop(self, list numbers)
     cdef list _settle(self, list numbers)

@@ -14,6 +14,7 @@ import msgspec
 from distchan import _frames
 from distchan._frames import Items, Results
 from distchan._handshake import AUTO_PREFETCH, Hello, check_as_server
+from distchan._outstanding import Item, Outstanding
 from distchan._session import (
     COUNT,
     THREE_COUNTS,
@@ -31,41 +32,16 @@ from distchan.transforms import Transform
 __all__ = [
     "Arrived",
     "GivenBack",
-    "Item",
     "Left",
     "Remembered",
     "Resumed",
     "ServerSession",
     "Undecodable",
-    "new_item",
 ]
 
 
 #: The largest window that a client may choose for itself, in items.
 _MOST_AUTO: Final = 65_536
-
-
-class Item:
-    """An item that the server owns, encoded."""
-
-    __slots__ = ("alone", "attempt", "id", "payload")
-
-    id: int
-    payload: bytes
-    attempt: int
-    """Grows with each attempt that failed."""
-    alone: bool
-    """It is suspected of having taken a worker down."""
-
-
-def new_item(item_id: int, payload: bytes, attempt: int = 1, alone: bool = False) -> Item:
-    """Without __init__, which takes longer to call: this is done for every item."""
-    item = Item.__new__(Item)
-    item.id = item_id
-    item.payload = payload
-    item.attempt = attempt
-    item.alone = alone
-    return item
 
 
 class Arrived(Event, frozen=True):
@@ -131,8 +107,7 @@ class ServerSession(Session):
     ) -> None:
         super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
         self._find = find
-        self.outstanding: dict[int, Item] = {}
-        self._outstanding_bytes = 0
+        self.outstanding = Outstanding()
         self._window = 0
         self._window_bytes = 0
         #: Holds an item that must be alone.
@@ -185,17 +160,17 @@ class ServerSession(Session):
         if (
             not (self.opened and self.sending)
             or self._alone
-            or self._outstanding_bytes >= self._window_bytes
+            or self.outstanding.size >= self._window_bytes
         ):
             return 0
-        return max(0, self._window - len(self.outstanding))
+        return max(0, self._window - self.outstanding.count)
 
     def send(self, item: Item) -> bool:
         """Send one item; needs credit. Returns whether there is credit for another."""
         number = self.sent
         self.sent = number + 1
-        self.outstanding[number] = item
-        self._outstanding_bytes += len(item.payload)
+        outstanding = self.outstanding
+        outstanding.add(item)
         self._unflushed += 1
         self._encoder.add_item(number, item.id, item.attempt, item.payload)
         if not self._awake:
@@ -203,7 +178,7 @@ class ServerSession(Session):
         if item.alone:
             self._alone = True
             return False
-        return len(self.outstanding) < self._window and self._outstanding_bytes < self._window_bytes
+        return outstanding.count < self._window and outstanding.size < self._window_bytes
 
     def surrender(self) -> tuple[list[Item], list[Item]]:
         """The client is given up: its unsettled items, suspects and others, are the caller's.
@@ -218,30 +193,24 @@ class ServerSession(Session):
 
     def surrender_unsent(self) -> list[Item]:
         """The same where delivery is at most once: what has certainly not left the process."""
-        unsent = list(self.outstanding.values())[len(self.outstanding) - self._unflushed :]
+        unsent = self.outstanding.values()[len(self.outstanding) - self._unflushed :]
         self._clear_outstanding()
         return unsent
 
     def _clear_outstanding(self) -> None:
         self.outstanding.clear()
-        self._outstanding_bytes = self._unflushed = 0
+        self._unflushed = 0
         self._alone = False
 
     def _pop(self, numbers: list[int]) -> list[Item]:
         """Strike items off the list of those outstanding: all of them, or none."""
-        popped: list[Item] = []
-        outstanding = self.outstanding
         try:
-            for number in numbers:
-                popped.append(outstanding.pop(number))
-        except KeyError:
-            outstanding.update(zip(numbers, popped, strict=False))
-            raise ProtocolError(f"item {number} is settled, but is not outstanding") from None
-        for item in popped:
-            self._outstanding_bytes -= len(item.payload)
-            if item.alone:
-                self._alone = False
-        return popped
+            items = self.outstanding.strike(numbers)
+        except KeyError as error:
+            raise ProtocolError(f"item {error} is settled, but is not outstanding") from None
+        if self._alone:
+            self._alone = any(item.alone for item in self.outstanding.values())
+        return items
 
     def _settle(self, numbers: list[int]) -> list[Item]:
         items = self._pop(numbers)
@@ -425,7 +394,7 @@ class ServerSession(Session):
         if handed > self.sent:
             raise ProtocolError(f"{handed} items have been handed out, but only {self.sent} sent")
         if not self.keeps:  # that is all that an item needs
-            numbers = [number for number in self.outstanding if number < handed]
+            numbers = [number for number, _ in self.outstanding.items() if number < handed]
             self.settled += len(self._pop(numbers))
         self.handed = max(self.handed, handed)
 
@@ -437,7 +406,7 @@ class ServerSession(Session):
         self.left = True
         self.sending = False
         self._have_been_handed(handed)
-        items = self._pop([number for number in self.outstanding if number >= handed])
+        items = self._pop([number for number, _ in self.outstanding.items() if number >= handed])
         self._unflushed = 0
         self._say_bye_if_due()
         return Left(items)

@@ -28,7 +28,8 @@ from distchan import Channel, ChannelClosed, Client, ConnectionLost, DistchanErr
 from distchan._client_session import ClientSession, Fenced
 from distchan._dealer import Dealer
 from distchan._hub import Hub
-from distchan._server_session import Item, ServerSession
+from distchan._outstanding import Item
+from distchan._server_session import ServerSession
 from distchan._session import Event, Opened
 from distchan._wire import Outcome
 from distchan.errors import ProtocolError
@@ -318,7 +319,7 @@ class DeliveryModel(RuleBasedStateMachine):
                 return super().send(item)
 
             def surrender(self) -> tuple[list[Item], list[Item]]:
-                outstanding = dict(self.outstanding)
+                outstanding = dict(self.outstanding.items())
                 suspects, others = super().surrender()
                 model._on_given_up(self, outstanding, suspects)
                 return suspects, others

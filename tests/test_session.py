@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from distchan import _client_session, _server_session
 from distchan._client_session import Fenced
 from distchan._handshake import MOST_PREFETCH
-from distchan._server_session import GivenBack, Item, Left, new_item
+from distchan._outstanding import Item, new_item
+from distchan._server_session import GivenBack, Left
 from distchan._session import Bye, Closed, Credited, Event, Opened
 from distchan._wire import MOST_SETTLED, Kind, Outcome
 from distchan.errors import (
@@ -309,7 +310,7 @@ class TestData:
         assert isinstance(bad, _client_session.Undecodable)
         assert isinstance(bad.error, DecodeError)
         assert at_server == [GivenBack([items[1]], Outcome.UNDECODABLE, str(bad.error))]
-        assert list(link.server.outstanding.values()) == [items[0], items[2]]
+        assert link.server.outstanding.values() == [items[0], items[2]]
         assert link.server.blamed == 0
 
     def test_what_a_client_may_not_send(self) -> None:
@@ -394,7 +395,7 @@ class TestSettling:
         link.client.give_back(outcome, [0, 2], "déjà vu")
         at_server, _ = link.carry()
         assert at_server == [GivenBack([items[0], items[2]], outcome, "déjà vu")]
-        assert list(link.server.outstanding.values()) == [items[1]]
+        assert link.server.outstanding.values() == [items[1]]
         assert link.server.settled == 0
         assert link.server.blamed == blamed
 
@@ -999,7 +1000,7 @@ class TestResuming:
         link.cut()
         _, at_client = self.resume(link)
         assert items_of(at_client) == []
-        assert texts(list(link.server.outstanding.values())) == ["a", "c"]
+        assert texts(link.server.outstanding.values()) == ["a", "c"]
 
     def test_repeats_results_and_settlements_that_have_not_arrived(self) -> None:
         link = opened()
@@ -1018,7 +1019,7 @@ class TestResuming:
         assert results_of([arrived]) == ["B", "BB", "nobody's"]
         assert isinstance(given_back, GivenBack)
         assert (texts(given_back.items), given_back.reason) == (["c"], "why")
-        assert texts(list(link.server.outstanding.values())) == ["d"]
+        assert texts(link.server.outstanding.values()) == ["d"]
         assert (link.server.settled, link.server.results, link.server.blamed) == (2, 4, 1)
 
     def test_repeats_nothing_that_has_arrived_even_if_it_was_not_confirmed(self) -> None:
@@ -1433,7 +1434,7 @@ class TestEnd:
         link.client.close()
         link.carry()
         assert link.server.credit == 0
-        assert texts(list(link.server.outstanding.values())) == ["a", "b"]
+        assert texts(link.server.outstanding.values()) == ["a", "b"]
         settle(link, [0])
         settle(link, [1])
         _, at_client = link.carry()
@@ -1453,7 +1454,7 @@ class TestEnd:
         # A repeated frame, which may say less, gives nothing more back.
         link.server.feed(control(link, Kind.LEAVE, 0))
         assert read(link.server) == []
-        assert texts(list(link.server.outstanding.values())) == ["a"]
+        assert texts(link.server.outstanding.values()) == ["a"]
 
     def test_close_and_leave_may_cross(self) -> None:
         link = opened()
@@ -1625,7 +1626,7 @@ class TestDeliveryAtMostOnce:
         self.hand_out(link)
         link.carry()
         assert link.server.settled == 1
-        assert texts(list(link.server.outstanding.values())) == ["b"]
+        assert texts(link.server.outstanding.values()) == ["b"]
         assert link.server.credit == 1
 
     def test_not_each_is_worth_a_frame(self) -> None:

@@ -1,0 +1,31 @@
+cimport cython
+
+
+@cython.no_gc
+@cython.freelist(256)
+cdef class Item:
+    cdef public unsigned long long id
+    cdef public bytes payload
+    cdef public unsigned long attempt
+    cdef public bint alone
+
+
+@cython.locals(item=Item)
+cpdef Item new_item(unsigned long long item_id, bytes payload, unsigned long attempt=*, bint alone=*)
+
+
+cdef class Outstanding:
+    cdef list _items
+    cdef unsigned long long _base
+    cdef Py_ssize_t _start
+    cdef readonly long long count
+    cdef readonly long long size
+
+    cpdef add(self, Item item)
+    @cython.locals(
+        items=list, struck=list, item=Item, base=cython.ulonglong, end=cython.ulonglong,
+        number=cython.ulonglong, size=cython.longlong,
+    )
+    cpdef list strike(self, list numbers)
+    @cython.locals(items=list, start=Py_ssize_t, length=Py_ssize_t)
+    cdef _cut_off_holes(self)
