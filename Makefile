@@ -12,12 +12,12 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check format bench dist clean FORCE
+.PHONY: help demo test chaos check format bench instructions dist clean FORCE
 
 help:  ## Print this text
 	@echo "Targets (variables: PYTHON=$(PYTHON), VENV=$(VENV)):"
 	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' $(MAKEFILE_LIST) | \
-		while read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+		while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
 
 demo: $(VENV)/installed  ## Run the word-count example: one server, several workers
 	@$(BIN)/python examples/wordcount/demo.py
@@ -110,6 +110,9 @@ $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
 		python|python0) echo "distchan: no C compiler worked; running on the pure-Python backend";; \
 		*) echo "distchan: backend $$backend";; esac
 	@touch $@
+
+instructions: $(VENV)/installed  ## Count the instructions of the compiled core; compare with what they were
+	@$(BIN)/python -m bench.instructions
 
 $(VENV)/bench-installed: $(VENV)/installed
 	@$(PIP) install --no-build-isolation -e '.[bench]'
