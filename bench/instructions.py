@@ -81,7 +81,7 @@ async def _send(count: int) -> None:
     item = "x" * 32
     # Without a clock, since under callgrind everything takes long, and the loop would be given a
     # turn after every few items.
-    with mock.patch("distchan._rendezvous.now", lambda: 0.0):
+    with mock.patch("distchan._rendezvous.now", return_value=0.0):
         for _ in range(count // 1000):
             for _ in range(1000):
                 await channel.send(item)
