@@ -39,7 +39,7 @@ class Owner(Protocol):
         """The transport is gone, too."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Feeds the session, hands its events to the owner, flushes what is to be written."""
 
     def __init__(
@@ -93,11 +93,16 @@ class Connection(asyncio.Protocol):
         self.session.start()
         self._wake()
 
-    def data_received(self, data: bytes) -> None:
-        if self._closing:
-            return  # an error has been reported, or everything said
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.session.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._closing:  # otherwise an error has been reported, or everything said
+            self.session.buffer_updated(nbytes)
+            self._on_received()
+
+    def _on_received(self) -> None:
         self.last_heard = self._loop.time()
-        self.session.feed(data)
         try:
             while (event := self._next_event()) is not None:
                 self._owner._on_event(self, event)
@@ -165,7 +170,9 @@ class Connection(asyncio.Protocol):
         try:
             descriptor = transport.get_extra_info("socket").fileno()
             while data := os.read(descriptor, 65536):
-                self.data_received(data)
+                if not self._closing:
+                    self.session.feed(data)
+                    self._on_received()
         except OSError:
             pass
 

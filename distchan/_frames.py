@@ -16,6 +16,9 @@ from .errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 #: its own costs per buffer; through a socket, a copy clearly costs more than those from here on.
 REFERENCE_THRESHOLD: Final = 32 * 1024
 
+#: How much may be received at once, in bytes, in memory that all decoders share.
+SHARED_MEMORY: Final = 256 * 1024
+
 #: The largest length that the int32 of a header can hold.
 MAX_LENGTH: Final = MAX_FRAME_SIZE + CONTROL_LIMIT
 

@@ -49,6 +49,14 @@ cdef class Decoder:
     cdef object _apart
     cdef object _error
     cdef bint _reading
+    # A large payload that is being received, None if there is none: its kind and ticket, how long
+    # it is to be, and how much of it has come. And whether the latest get_buffer() was for it.
+    cdef object _large
+    cdef int _large_kind
+    cdef uint8_t _large_ticket[16]
+    cdef int64_t _large_size
+    cdef Py_ssize_t _large_filled
+    cdef bint _receives_large
 
     cpdef feed(self, data)
     cpdef read(self)
@@ -56,6 +64,13 @@ cdef class Decoder:
     cdef void _allow(self, int kind, int64_t least, int64_t most) noexcept
     cdef object _end_run(self)
     cdef tuple _cut(self)
-    cdef int _take_single(self, int kind, const uint8_t* payload, Py_ssize_t length) except -1
+    cdef int _take_single(self, int kind, const uint8_t* ticket, item) except -1
+    cdef bint _begin_large(
+        self, int kind, const uint8_t* frame, Py_ssize_t available, int64_t length
+    ) except -1
+    cdef char* _large_room(self, Py_ssize_t* room) except NULL
+    cdef bint _fill_large(self) except -1
+    cpdef get_buffer(self)
+    cpdef buffer_updated(self, Py_ssize_t size)
     cdef int _take_settle(self, const uint8_t* payload, Py_ssize_t length) except -1
     cdef bint _refill(self, int64_t needed) except -1

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ._frames import (
     MAX_LENGTH,
     REFERENCE_THRESHOLD,
+    SHARED_MEMORY,
     GivenBack,
     Items,
     Results,
@@ -66,6 +67,9 @@ _unpack_header = struct.Struct("<Ii").unpack_from
 _unpack_number = struct.Struct("<Q").unpack_from
 _unpack_settle = struct.Struct("<BI").unpack_from
 _unpack_result_length = struct.Struct("<I").unpack_from
+
+
+_shared = memoryview(bytearray(SHARED_MEMORY))
 
 
 class Encoder:
@@ -244,6 +248,17 @@ class Decoder:
     def in_mid_frame(self) -> bool:
         """Whether part of a frame has come, and the rest has not; for after a ``read()``."""
         return self._position < len(self._buffer)
+
+    def get_buffer(self) -> memoryview:
+        """Where the next bytes of the stream may be put, for ``buffer_updated()``.
+
+        All decoders share it, so that it must be taken in before anybody else receives something.
+        """
+        return _shared
+
+    def buffer_updated(self, size: int) -> None:
+        """So many bytes have been put there."""
+        self.feed(bytes(_shared[:size]))
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""

@@ -18,7 +18,12 @@ from cpython.bytes cimport (
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
 )
+from cpython.buffer cimport PyBUF_WRITE
+from cpython.bytes cimport _PyBytes_Resize
 from cpython.long cimport PyLong_CheckExact
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -44,6 +49,14 @@ cdef int ITEM = _wire.Kind.ITEM
 cdef int SETTLE = _wire.Kind.SETTLE
 cdef int RESULT = _wire.Kind.RESULT
 cdef int DONE = _wire.Outcome.DONE
+# From so many missing bytes on, a payload is received where it stays: less would only mean that less
+# is received at once. And how much of it is allocated at first, whatever length the frame claims.
+cdef Py_ssize_t LARGE = _frames.SHARED_MEMORY
+cdef Py_ssize_t FIRST_LARGE = 1024 * 1024
+
+_shared_memory = bytearray(_frames.SHARED_MEMORY)
+_shared = memoryview(_shared_memory)
+
 # The first allocation of a buffer; about twenty frames of fifty bytes.
 cdef Py_ssize_t FIRST_CAPACITY = 1024
 
@@ -274,6 +287,8 @@ cdef class Decoder:
         self._apart = None
         self._error = None
         self._reading = False
+        self._large = None
+        self._receives_large = False
 
     def expect_items(self, decode, first=0):
         """Allow ITEM frames from now on, from number ``first``; ``decode`` makes their values."""
@@ -290,7 +305,31 @@ cdef class Decoder:
     @property
     def in_mid_frame(self):
         """Whether part of a frame has come, and the rest has not; for after a ``read()``."""
-        return self._position < len(self._buffer)
+        return self._position < len(self._buffer) or self._large is not None
+
+    cpdef get_buffer(self):
+        """Where the next bytes of the stream may be put, for ``buffer_updated()``.
+
+        Large payloads are received where they stay; everything else in memory that all decoders
+        share, so that it must be taken in before anybody else receives something.
+        """
+        cdef Py_ssize_t room
+        self._receives_large = (
+            self._large is not None
+            and not self._waiting
+            and self._large_filled < self._large_size
+        )
+        if not self._receives_large:
+            return _shared
+        cdef char* to = self._large_room(&room)
+        return PyMemoryView_FromMemory(to, room, PyBUF_WRITE)
+
+    cpdef buffer_updated(self, Py_ssize_t size):
+        """So many bytes have been put there."""
+        if self._receives_large:
+            self._large_filled += size
+        else:
+            self.feed(PyBytes_FromStringAndSize(PyByteArray_AS_STRING(_shared_memory), size))
 
     cpdef feed(self, data):
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
@@ -316,6 +355,8 @@ cdef class Decoder:
         except ProtocolError as error:
             self._error = error
             self._buffer = b""
+            self._large = None
+            self._receives_large = False
             self._waiting.clear()
         finally:
             self._reading = False
@@ -363,6 +404,9 @@ cdef class Decoder:
         cdef int kind = 0
         cdef uint64_t number
         while True:
+            if self._large is not None:
+                if not self._fill_large() or self._apart is not None:
+                    return None
             # Nobody else can change or free the bytes while this variable holds the buffer:
             # feed() does not touch it, and another read() is refused.
             buffer = self._buffer
@@ -399,38 +443,100 @@ cdef class Decoder:
                     if kind == SETTLE:
                         self._take_settle(frame + HEADER_SIZE, length)
                     else:
-                        self._take_single(kind, frame + HEADER_SIZE, length)
+                        self._take_single(
+                            kind,
+                            frame + HEADER_SIZE + DATA_PREFIX,
+                            PyBytes_FromStringAndSize(
+                                <const char*>frame + HEADER_SIZE + self._least[kind],
+                                length - self._least[kind],
+                            ),
+                        )
                     self._next_number += 1
                 self._position += needed
                 if self._apart is not None:
                     return None
                 frame += needed
                 available -= needed
+            if available > HEADER_SIZE and self._begin_large(kind, frame, available, length):
+                continue
             if not self._refill(needed):
                 return None
 
-    cdef int _take_single(self, int kind, const uint8_t* payload, Py_ssize_t length) except -1:
+    cdef int _take_single(self, int kind, const uint8_t* ticket, item) except -1:
         """Move the item, or the result that belongs to none, of a frame into the run."""
-        cdef Py_ssize_t start = self._least[kind]
         cdef Py_ssize_t end = PyByteArray_GET_SIZE(self._tickets)
-        item = PyBytes_FromStringAndSize(<const char*>payload + start, length - start)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(item)
         try:
             value = self._decode(item)
         except Exception as error:
-            self._apart = _frames.undecodable(
-                kind, self._next_number, 1, length - start, [], error
-            )
+            self._apart = _frames.undecodable(kind, self._next_number, 1, size, [], error)
             return 0
         if kind == ITEM:
             if end == 0:
                 self._first = self._next_number
             PyByteArray_Resize(self._tickets, end + TICKET_SIZE)
-            memcpy(PyByteArray_AS_STRING(self._tickets) + end, payload + DATA_PREFIX, TICKET_SIZE)
+            memcpy(PyByteArray_AS_STRING(self._tickets) + end, ticket, TICKET_SIZE)
         self._values.append(value)
-        self._size += length - start
+        self._size += size
         self._last = 1
         self._count += 1
         return 0
+
+    cdef bint _begin_large(self, int kind, const uint8_t* frame, Py_ssize_t available, int64_t length) except -1:
+        """Receive the rest of a frame straight into its payload, if that is worth while."""
+        cdef Py_ssize_t start = HEADER_SIZE + self._least[kind]
+        cdef Py_ssize_t here = available - start
+        cdef int64_t size = length - self._least[kind]
+        if kind == SETTLE or here < 0 or size - here < LARGE:
+            return False
+        if read64(frame + HEADER_SIZE + 1) != self._next_number:
+            return False  # repeated, or wrong: which is found out when all of it is there
+        self._large = PyBytes_FromStringAndSize(NULL, min(size, max(2 * here, FIRST_LARGE)))
+        memcpy(PyBytes_AS_STRING(self._large), frame + start, here)
+        if kind == ITEM:
+            memcpy(self._large_ticket, frame + HEADER_SIZE + DATA_PREFIX, TICKET_SIZE)
+        self._large_kind = kind
+        self._large_size = size
+        self._large_filled = here
+        self._buffer, self._position = b"", 0
+        return True
+
+    cdef char* _large_room(self, Py_ssize_t* room) except NULL:
+        """Where the next bytes of the payload go, and how many. It grows with what has come."""
+        cdef Py_ssize_t capacity = PyBytes_GET_SIZE(self._large)
+        cdef PyObject* large
+        if self._large_filled == capacity:
+            capacity = min(self._large_size, 2 * capacity)
+            large = <PyObject*>self._large
+            Py_INCREF(self._large)
+            self._large = None
+            _PyBytes_Resize(&large, capacity)
+            self._large = <object>large
+            Py_DECREF(self._large)
+        room[0] = capacity - self._large_filled
+        return PyBytes_AS_STRING(self._large) + self._large_filled
+
+    cdef bint _fill_large(self) except -1:
+        """Go on with a large payload; False if more bytes are needed."""
+        cdef Py_ssize_t room, size
+        cdef char* to
+        cdef bytes piece
+        while self._large_filled < self._large_size:
+            if not self._waiting:
+                return False
+            piece = self._waiting[0]
+            to = self._large_room(&room)
+            size = min(room, PyBytes_GET_SIZE(piece) - self._taken)
+            memcpy(to, PyBytes_AS_STRING(piece) + self._taken, size)
+            self._large_filled += size
+            self._taken += size
+            if self._taken == PyBytes_GET_SIZE(piece):
+                self._waiting.popleft()
+                self._taken = 0
+        self._take_single(self._large_kind, self._large_ticket, self._large)
+        self._next_number += 1
+        self._large = None
+        return True
 
     cdef int _take_settle(self, const uint8_t* payload, Py_ssize_t length) except -1:
         """Move what is in a SETTLE frame into the run, or put it apart."""

@@ -25,4 +25,6 @@ cdef class Session:
     cdef public Decoder _decoder
 
     cpdef wake(self)
+    cpdef get_buffer(self)
+    cpdef buffer_updated(self, Py_ssize_t size)
     cpdef next_event(self)

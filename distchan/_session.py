@@ -188,6 +188,14 @@ class Session:
         """Take in bytes from the peer."""
         self._decoder.feed(data)
 
+    def get_buffer(self) -> memoryview:
+        """Where the next bytes from the peer may be put, see Decoder."""
+        return self._decoder.get_buffer()
+
+    def buffer_updated(self, size: int) -> None:
+        """So many bytes have been put there."""
+        self._decoder.buffer_updated(size)
+
     def next_event(self) -> Event | None:
         """The next thing that the bytes fed so far mean; None if more are needed.
 

@@ -44,7 +44,7 @@ class Clockwork(asyncio.SelectorEventLoop):
         self._now = 1000.0
         self._turns = 0
         super().__init__()
-        self._accept: Callable[[], asyncio.Protocol] | None = None
+        self._accept: Callable[[], asyncio.BufferedProtocol] | None = None
         #: Whether clients get through to the server, by the host in the address that they use.
         self.open: dict[str, asyncio.Event] = {}
         #: All connections that there have been, the oldest first.
@@ -171,7 +171,11 @@ class Link:
     """A connection: two pipes, and an end on either side."""
 
     def __init__(
-        self, loop: Clockwork, host: str, client: asyncio.Protocol, server: asyncio.Protocol
+        self,
+        loop: Clockwork,
+        host: str,
+        client: asyncio.BufferedProtocol,
+        server: asyncio.BufferedProtocol,
     ) -> None:
         self.host = host
         self.to_server = Pipe(loop)
@@ -265,7 +269,7 @@ class End(asyncio.Transport):
     """One end of a link."""
 
     def __init__(
-        self, loop: Clockwork, protocol: asyncio.Protocol, incoming: Pipe, outgoing: Pipe
+        self, loop: Clockwork, protocol: asyncio.BufferedProtocol, incoming: Pipe, outgoing: Pipe
     ) -> None:
         super().__init__({"peername": ("memory", 0), "socket": _Socket()})
         self._loop = loop
@@ -282,7 +286,7 @@ class End(asyncio.Transport):
 
     def receive(self, data: bytes) -> None:
         if not (self.lost or self.deaf):
-            self.protocol.data_received(data)
+            asyncio.protocols._feed_data_to_buffered_proto(self.protocol, data)  # type: ignore[attr-defined]
 
     def receive_eof(self) -> None:
         if not (self.lost or self.deaf):

@@ -1277,3 +1277,101 @@ def test_any_bytes_have_one_ending(
     assert all(result == endings[0] for result in endings)
     error = endings[0][1]
     assert error is None or issubclass(error, ProtocolError)
+
+
+# --- Receiving without a copy ---------------------------------------------------------------------
+
+LARGE_PAYLOADS = [b"a" * 10, b"b" * 300_000, b"c" * 3_000_000, b"", b"d" * 262_200, b"e"]
+LARGE_ITEMS = b"".join(item(number, each) for number, each in enumerate(LARGE_PAYLOADS))
+
+
+def receive(decoder: Any, stream: bytes, step: int, every: bool = True) -> list[Any]:
+    """As a transport does it, at most ``step`` bytes at once; what comes of it."""
+    things: list[Any] = []
+    position = 0
+    while position < len(stream):
+        view = decoder.get_buffer()
+        assert len(view) > 0
+        size = min(step, len(view), len(stream) - position)
+        view[:size] = stream[position : position + size]
+        decoder.buffer_updated(size)
+        position += size
+        if every or position == len(stream):
+            for thing in iter(decoder.read, None):
+                join(things, thing)
+    return things
+
+
+@pytest.mark.parametrize("step", [50_000, 65_537, 10**9])
+@pytest.mark.parametrize("every", [True, False])
+def test_large_payloads_are_received_as_small_ones_are(
+    framing: Any, step: int, every: bool
+) -> None:
+    decoder = items_decoder(framing, identity, 2**22)
+    (run,) = receive(decoder, LARGE_ITEMS, step, every)
+    assert run.values == LARGE_PAYLOADS
+    assert bytes(run.tickets) == ticket() * len(LARGE_PAYLOADS)
+    assert run.size == sum(map(len, LARGE_PAYLOADS))
+    assert not decoder.in_mid_frame
+
+
+@pytest.mark.parametrize("fed_first", [1, 30, 200_000, 400_000, 3_300_100])
+def test_what_is_fed_and_what_is_received_are_one_stream(framing: Any, fed_first: int) -> None:
+    decoder = items_decoder(framing, identity, 2**22)
+    things: list[Any] = []
+    middle = fed_first + 100_000
+    decoder.feed(LARGE_ITEMS[:fed_first])
+    for thing in iter(decoder.read, None):
+        join(things, thing)
+    for thing in receive(decoder, LARGE_ITEMS[fed_first:middle], 30_000):
+        join(things, thing)
+    assert decoder.in_mid_frame
+    for start in range(middle, len(LARGE_ITEMS), 70_000):
+        decoder.feed(LARGE_ITEMS[start : min(start + 70_000, len(LARGE_ITEMS))])
+    for thing in iter(decoder.read, None):
+        join(things, thing)
+    (run,) = things
+    assert run.values == LARGE_PAYLOADS
+
+
+def test_a_large_item_that_does_not_decode_harms_no_other(framing: Any) -> None:
+    decoder = items_decoder(framing, fussy, 2**22)
+    stream = item(0, b"!" * 500_000) + item(1, b"x" * 500_000)
+    failed, run = receive(decoder, stream, 100_000)
+    assert failed[:4] == (Kind.ITEM, 0, 1, 500_000)
+    assert run.values == [b"x" * 500_000]
+
+
+def test_repeated_large_items_are_skipped_and_wrong_ones_refused(framing: Any) -> None:
+    decoder = items_decoder(framing, identity, 2**22)
+    first, second = item(0, b"x" * 500_000), item(1, b"y" * 500_000)
+    (run,) = receive(decoder, first + first + second, 100_000)
+    assert run.values == [b"x" * 500_000, b"y" * 500_000]
+    with pytest.raises(ProtocolError, match="expected data frame number 2"):
+        receive(decoder, item(7, b"z" * 500_000), 100_000)
+
+
+def test_an_interrupted_read_keeps_a_large_item(framing: Any) -> None:
+    interrupts = [KeyboardInterrupt]
+
+    def decode(payload: bytes) -> bytes:
+        if interrupts:
+            raise interrupts.pop()
+        return payload
+
+    decoder = items_decoder(framing, decode, 2**22)
+    with pytest.raises(KeyboardInterrupt):
+        receive(decoder, item(0, b"x" * 500_000), 100_000)
+    assert decoder.read().values == [b"x" * 500_000]
+
+
+def test_the_length_that_a_large_frame_claims_costs_no_memory(framing: Any) -> None:
+    decoder = framing.Decoder(SIGNATURE, 2**30)
+    decoder.expect_items(identity)
+    tracemalloc.start()
+    try:
+        start = item(0, b"")[8:] + b"x" * 300_000
+        receive(decoder, header(2**29) + start, 50_000)
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
