@@ -3,7 +3,8 @@
 Both twins follow the same plan. The encoder appends frames to one buffer and hands the buffer
 itself to the transport. The decoder never touches what it was fed: it walks through a piece with
 an offset, and only a frame that is spread over several pieces is put together in a buffer of its
-own, which grows with the bytes that really arrive, whatever length the frame claims.
+own, which grows with the bytes that really arrive, whatever length the frame claims. (The compiled
+twin receives a large payload where it stays.)
 """
 
 import struct
