@@ -4,6 +4,11 @@ from distchan._framing cimport Encoder
 from distchan._session cimport Session
 
 
+cdef int _CREDIT
+cdef int _BYE
+cdef int _WINDOW
+
+
 cdef class ClientSession(Session):
     cdef bint _left
     cdef public bint adapts
@@ -38,3 +43,5 @@ cdef class ClientSession(Session):
     cpdef confirm_handed(self)
     cpdef want(self, long long window)
     cdef _say_window(self)
+    cdef _on_credit(self, bytes body)
+    cdef _look_at_credit(self)

@@ -22,11 +22,11 @@ from distchan._framing import Encoder
 from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello, check_as_client
 from distchan._session import (
     COUNT,
+    CREDITED,
     THREE_COUNTS,
     TWO_COUNTS,
     Bye,
     Closed,
-    Credited,
     Event,
     Opened,
     Session,
@@ -88,6 +88,11 @@ class _Sent(msgspec.Struct, frozen=True):
                 if number >= self.first:
                     yield number, frame
 
+
+# C integers in the compiled module.
+_CREDIT: Final = int(Kind.CREDIT)
+_BYE: Final = int(Kind.BYE)
+_WINDOW: Final = int(Kind.WINDOW)
 
 #: Of items that have none. Nobody may change it.
 NO_RESULTS: Final[list[bytes]] = []
@@ -275,9 +280,9 @@ class ClientSession(Session):
             if self.receiving and not self._left and not self.over:
                 self._window_said = self.window
                 self._most_window = max(self._most_window, self.window)
-                self._encoder.add(Kind.WINDOW, TWO_COUNTS.pack(self.window, self.announced))
+                self._encoder.add(_WINDOW, TWO_COUNTS.pack(self.window, self.announced))
         self.written = self.announced
-        buffers = super().data_to_send()
+        buffers = Session.data_to_send(self)
         if self.opened:
             if self.keeps:
                 self._keep(buffers)
@@ -376,12 +381,12 @@ class ClientSession(Session):
         return Undecodable(frame.error)
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
-        if kind == Kind.CREDIT:
+        if kind == _CREDIT:
             return self._on_credit(body)
-        if kind == Kind.BYE and not self.sending:
+        if kind == _BYE and not self.sending:
             self.finished = True
             return Bye()
-        return super()._on_own(kind, body)
+        return Session._on_own(self, kind, body)
 
     def _on_credit(self, body: bytes) -> Event | None:
         check_size("CREDIT", body, THREE_COUNTS.size)
@@ -392,7 +397,7 @@ class ClientSession(Session):
         self._result_limit = max(self._result_limit, results)
         self._byte_limit = max(self._byte_limit, size)
         self._look_at_credit()
-        return Credited()
+        return CREDITED
 
     def _confirm(self, received: int) -> None:
         self.confirmed = max(self.confirmed, received)

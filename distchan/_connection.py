@@ -1,4 +1,7 @@
-"""One connection: an asyncio transport under a session, which may outlive it."""
+"""One connection: an asyncio transport under a session, which may outlive it.
+
+How it begins, is watched and ends; the traffic is in _pump.py.
+"""
 
 import asyncio
 import logging
@@ -9,8 +12,9 @@ from typing import Final, Protocol, cast
 from distchan._address import spell
 from distchan._client_session import ClientSession
 from distchan._liveness import keep_alive, unanswered_for
+from distchan._pump import Handler, Pump
 from distchan._session import Event, Session
-from distchan.errors import DistchanError, HandshakeError, ProtocolError
+from distchan.errors import DistchanError, HandshakeError
 
 __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 
@@ -30,7 +34,8 @@ class Owner(Protocol):
     def _on_connected(self, connection: "Connection") -> None:
         """The transport is there, the handshake is about to begin."""
 
-    def _on_event(self, connection: "Connection", event: Event) -> None: ...
+    def _on_opened(self, connection: "Connection", event: Event) -> None:
+        """The handshake is done. ``event``: whether the session is a new one."""
 
     def _on_over(self, connection: "Connection", reason: Exception | None) -> None:
         """The session has ended, well or badly. ``reason``: what broke it, if anything did."""
@@ -39,29 +44,27 @@ class Owner(Protocol):
         """The transport is gone, too."""
 
 
-class Connection(asyncio.BufferedProtocol):
-    """Feeds the session, hands its events to the owner, flushes what is to be written."""
+class Connection(Pump, asyncio.BufferedProtocol):
+    """The protocol of a transport.
+
+    ``owner`` is told how the connection gets on; ``handler`` gets the events of its session.
+    """
 
     def __init__(
         self,
         session: Session,
         owner: Owner,
+        handler: Handler,
         *,
         handshake_timeout: float | None,
         heartbeat: float,
         logger: logging.Logger,
     ) -> None:
-        self.session = session
+        super().__init__(session, handler, logger)
         self.peer_address = "?"
         self._owner = owner
-        self._logger = logger
         self._handshake_timeout = handshake_timeout
         self._heartbeat = heartbeat
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._flush_scheduled = False
-        self._writable = True
-        self._closing = False
         #: The connection has ended, and what broke it, if anything did.
         self.over = False
         self.reason: Exception | None = None
@@ -69,8 +72,6 @@ class Connection(asyncio.BufferedProtocol):
         self.heard_all = False
         #: Done when the handshake is.
         self.opened = self._loop.create_future()
-        #: When the last bytes came, in the loop's time.
-        self.last_heard = self._loop.time()
         #: For the handshake, then for closing.
         self._deadline: asyncio.TimerHandle | None = None
         self._heartbeat_timer: asyncio.TimerHandle | None = None
@@ -89,46 +90,21 @@ class Connection(asyncio.BufferedProtocol):
             self._set_deadline(self._handshake_timeout, self._too_late)
         self._check_heartbeat_later()
         self._owner._on_connected(self)
-        self.session.on_pending = self._wake
+        self.session.on_pending = self.wake
         self.session.start()
-        self._wake()
+        self.wake()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.session.get_buffer()
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if not self._closing:  # otherwise an error has been reported, or everything said
-            self.session.buffer_updated(nbytes)
-            self._on_received()
-
-    def _on_received(self) -> None:
-        self.last_heard = self._loop.time()
-        try:
-            while (event := self._next_event()) is not None:
-                self._owner._on_event(self, event)
-        except DistchanError as error:
-            self.refuse(error)
-        except Exception as error:
-            self._logger.exception("error while reading from %s", self.peer_address)
-            self.refuse(ProtocolError(f"internal error: {error!r}"))
-        self.follow_session()
-
-    def _next_event(self) -> Event | None:
-        try:
-            event = self.session.next_event()
-        except DistchanError as error:
-            self.reason = error
-            return None
-        if event is not None and not self.opened.done():
+    def greet(self, event: Event) -> None:
+        if not self.opened.done():  # given up at that very moment
             self._set_deadline(None)
             self.opened.set_result(None)
-        return event
+        self._owner._on_opened(self, event)
 
     def adopt(self, session: Session) -> None:
         """Go on with an older session, which has taken over the state of this connection."""
         self.session = session
-        session.on_pending = self._wake
-        self._wake()
+        session.on_pending = self.wake
+        self.wake()
 
     def eof_received(self) -> None:
         """The peer has closed: from here on, nothing that is written arrives."""
@@ -136,13 +112,6 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = True
         self._set_deadline(_LINGER, self.abort)
         self._end()
-
-    def pause_writing(self) -> None:
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        self.write()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is None:
@@ -172,7 +141,7 @@ class Connection(asyncio.BufferedProtocol):
             while data := os.read(descriptor, 65536):
                 if not self._closing:
                     self.session.feed(data)
-                    self._on_received()
+                    self.read_events()
         except OSError:
             pass
 
@@ -280,33 +249,3 @@ class Connection(asyncio.BufferedProtocol):
         """Another connection has taken over the session."""
         self._closing = True
         self.abort()
-
-    def follow_session(self) -> None:
-        """Do what the session has come to."""
-        if self.session.over:
-            self.close()
-        elif self.session.pending:
-            self._wake()
-
-    # -- writing ----------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        """Something is to be written: once per turn of the loop."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_scheduled = False
-        self.write()
-
-    def write(self) -> None:
-        """Write what the session has to say, now."""
-        transport = self._transport
-        if transport is None or self._closing or not self._writable or transport.is_closing():
-            return
-        buffers = self.session.data_to_send()
-        if len(buffers) == 1:
-            transport.write(buffers[0])
-        elif buffers:
-            transport.writelines(buffers)

@@ -25,5 +25,8 @@ cdef class Dealer(Outlet):
     cdef object _figures
     cdef bint _channel_finished
 
+    cpdef credited(self, ServerSession session)
+    cdef _mark(self, ServerSession session)
+    cdef _deal_waiting(self)
     @cython.locals(session=ServerSession)
     cdef _deal(self, Item item)

@@ -53,5 +53,6 @@ cdef class Holdings:
     cpdef Holder of_task(self, task)
     @cython.locals(holder=Holder, lease=Holder, ancestor=Holder)
     cpdef Holder sender(self, task)
+    cpdef credited(self)
     @cython.locals(items=list, results=list, size=cython.longlong, count=Py_ssize_t)
     cdef _done(self, Holder holder)

@@ -16,6 +16,7 @@ from distchan._dealer import Dealer
 from distchan._handshake import Hello
 from distchan._inbox import Inbox
 from distchan._outstanding import Item
+from distchan._pump import Handler
 from distchan._server_session import (
     Arrived,
     GivenBack,
@@ -24,7 +25,7 @@ from distchan._server_session import (
     ServerSession,
     Undecodable,
 )
-from distchan._session import Closed, Credited, Event
+from distchan._session import Closed, Event, Session
 from distchan._wire import Outcome
 from distchan._wiring import Wiring
 from distchan.channel import Channel
@@ -51,7 +52,7 @@ class DeadLetter(Generic[T]):
     """How many there have been."""
 
 
-class Hub:
+class Hub(Handler):
     """The server's rules.
 
     ``work_done`` is called when every item is settled and no more will come; ``drained`` when all
@@ -70,6 +71,8 @@ class Hub:
         self._logger = wiring.logger
         self._on_work_done = work_done
         self._on_drained = drained
+        #: Called after each event, if anybody wants to know.
+        self.on_news: Callable[[], None] | None = None
         self.dealer: Dealer | None = None
         self.inbox: Inbox | None = None
         if wiring.outgoing is not None:
@@ -93,6 +96,8 @@ class Hub:
         self._shutting_down = False
         self.work_done = False
         self.ended = False
+        #: What clients still say is not listened to.
+        self._closed = False
 
         self._settled_before = 0  # by sessions that are no more
         self.results = 0
@@ -212,29 +217,31 @@ class Hub:
 
     # -- events -----------------------------------------------------------------------------------
 
-    def on_event(self, session: ServerSession, event: Event) -> None:
+    def on_event(self, session: Session, event: Event) -> None:
         """Whatever a session makes of what its client says, except for the handshake."""
-        match event:
-            case Arrived(values, size):
-                if values:
-                    self._on_results(session, values, size)
-            case Undecodable():
-                self._on_undecodable(session, event)
-            case GivenBack(items, outcome, reason):
-                self._on_given_back(items, outcome, reason)
-            case Left(items):
-                if self.dealer is not None:
-                    self.dealer.leave(session)
-                    self.dealer.take_back(items)
-            case Closed(error):
-                if error:
-                    self._logger.warning("a client closed its channel with an error: %s", error)
-                self._check_ended()
-            case Credited():
-                pass
+        assert isinstance(session, ServerSession)
+        if self._closed:
+            return
+        if isinstance(event, Arrived):
+            if event.values:
+                self._on_results(session, event.values, event.size)
+        elif isinstance(event, Undecodable):
+            self._on_undecodable(session, event)
+        elif isinstance(event, GivenBack):
+            self._on_given_back(event.items, event.outcome, event.reason)
+        elif isinstance(event, Left):
+            if self.dealer is not None:
+                self.dealer.leave(session)
+                self.dealer.take_back(event.items)
+        elif isinstance(event, Closed):
+            if event.error:
+                self._logger.warning("a client closed its channel with an error: %s", event.error)
+            self._check_ended()
         if self.dealer is not None:
             self.dealer.credited(session)
             self.check_work_done()
+        if self.on_news is not None:
+            self.on_news()
 
     def _on_results(self, session: ServerSession, values: list[Any], size: int) -> None:
         assert self.inbox is not None
@@ -259,17 +266,16 @@ class Hub:
 
     def _on_given_back(self, items: list[Item], outcome: Outcome, reason: str) -> None:
         assert self.dealer is not None
-        match outcome:
-            case Outcome.UNDECODABLE:
-                self.undecodable += len(items)
-                for item in items:
-                    self._bury(item, reason)
-            case Outcome.FAILED:
-                self._logger.warning("a worker failed: %s", reason)
-                self.redelivered += len(items)
-                self.dealer.take_back_failed(items, reason)
-            case _:
-                self.dealer.take_back(items)
+        if outcome is Outcome.UNDECODABLE:
+            self.undecodable += len(items)
+            for item in items:
+                self._bury(item, reason)
+        elif outcome is Outcome.FAILED:
+            self._logger.warning("a worker failed: %s", reason)
+            self.redelivered += len(items)
+            self.dealer.take_back_failed(items, reason)
+        else:
+            self.dealer.take_back(items)
 
     def _bury(self, item: Item, reason: str) -> None:
         self.dead_lettered += 1
@@ -329,7 +335,7 @@ class Hub:
 
     def drop_rest(self, error: DistchanError) -> None:
         """Give up what was not dealt, not settled or not received; end both channels."""
-        self.work_done = self.ended = True  # nobody is to be told any more
+        self._closed = self.work_done = self.ended = True  # nobody is to be told any more
         if self.dealer is not None:
             held = self.held
             self.dropped_items = self.dealer.discard() + self.dealer.channel._discard() + held

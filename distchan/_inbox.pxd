@@ -25,5 +25,6 @@ cdef class Inbox(Inlet):
 
     @cython.locals(run=_Run)
     cpdef take(self, caller)
+    cpdef arrive(self, ServerSession session, list results, long long size)
     @cython.locals(run=_Run)
     cdef _skip_unreadable(self)

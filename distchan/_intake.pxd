@@ -27,5 +27,6 @@ cdef class Intake(Inlet):
 
     @cython.locals(run=_Run, number=cython.ulonglong, holder=Holder)
     cpdef take(self, caller)
+    cpdef arrive(self, unsigned long long first, list values, bytearray tickets)
     cdef Holder _find(self, caller)
     cpdef update_window(self)

@@ -21,3 +21,7 @@ cdef class Inlet:
 
     cpdef caller(self, task)
     cpdef take(self, caller)
+    cpdef bint owing(self) except -1
+    cpdef awaited(self)
+    cpdef pause(self)
+

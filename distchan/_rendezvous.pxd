@@ -6,6 +6,7 @@ from distchan._tasks cimport running_task, task_of
 
 
 cdef class Waiter:
+    cdef object _loop
     cdef public object future
     cdef public object channel
     cdef public bint sent

@@ -79,18 +79,19 @@ class ChannelStatistics:
 class Waiter:
     """One suspended send, receive or select, standing in the queue of each of its channels."""
 
-    __slots__ = ("channel", "future", "sent")
+    __slots__ = ("_loop", "channel", "future", "sent")
 
-    def __init__(self) -> None:
-        self.future: asyncio.Future[None]
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self.future: asyncio.Future[None] = loop.create_future()
         #: The channel that woke it with a reservation; None if it was closed instead.
-        self.channel: Any
+        self.channel: Any = None
         #: Whether a receive_nowait took the item straight from its hands.
         self.sent = False
-        self.renew()
 
     def renew(self) -> None:
-        self.future = asyncio.get_running_loop().create_future()
+        """Let it wait again."""
+        self.future = self._loop.create_future()
         self.channel = None
 
     def wake(self, channel: "Channel | None") -> bool:
@@ -352,7 +353,7 @@ class Channel(Callee):
         return False
 
     async def _wait_send(self, item: Any, payload: bytes | None) -> None:
-        waiter = Waiter()
+        waiter = Waiter(self._loop)
         self._senders[waiter] = item, payload
         self._end_streak()
         try:
@@ -453,7 +454,7 @@ class Channel(Callee):
             if self._available() > 0:
                 return self._take(caller)
             while not (self._closed and self._drained()):
-                waiter = Waiter()
+                waiter = Waiter(self._loop)
                 self._receivers[waiter] = None
                 self._grant()
                 if self._inlet is not None:
@@ -598,7 +599,7 @@ class Channel(Callee):
         without that turn, a channel where senders wait would never be drawn beside one that
         always has something.
         """
-        waiter = Waiter()
+        waiter = Waiter(self._loop)
         self._receivers[waiter] = None
         self._grant()
         try:
@@ -759,6 +760,8 @@ class Channel(Callee):
     # -- the loop ---------------------------------------------------------------------------------
 
     def _adopt_loop(self) -> None:
+        if task_of(self._loop, self._thread) is not None:
+            return  # it has been, as is found out faster than which loop runs
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop

@@ -120,7 +120,7 @@ async def _wait_any(
     callers: dict[Channel[Any], Any], sends: dict[Channel[Any], _Entry]
 ) -> tuple[Channel[Any], Any] | None:
     """Stand in all queues at once until one case has happened; None if it is to be tried anew."""
-    waiter = Waiter()
+    waiter = Waiter(asyncio.get_running_loop())
     for channel in callers:
         channel._receivers[waiter] = None
         channel._end_streak()

@@ -4,6 +4,11 @@ from distchan._outstanding cimport Item, Outstanding
 from distchan._session cimport Session
 
 
+cdef int _WINDOW
+cdef int _LEAVE
+cdef int _CREDIT
+
+
 cdef class ServerSession(Session):
     cdef object _find
     cdef public Outstanding outstanding
@@ -35,5 +40,8 @@ cdef class ServerSession(Session):
     cdef _credit_is_due(self)
     cdef _confirm_later(self, long long frames, long long size)
     cdef _count_results(self, long long count, long long last, long long size)
+    cdef _on_window(self, bytes body)
+    cdef _have_been_handed(self, unsigned long long handed)
+    cdef _say_bye_if_due(self)
     cdef list _pop(self, list numbers)
     cdef list _settle(self, list numbers)

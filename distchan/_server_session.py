@@ -17,9 +17,9 @@ from distchan._handshake import AUTO_PREFETCH, Hello, check_as_server
 from distchan._outstanding import Item, Outstanding
 from distchan._session import (
     COUNT,
+    CREDITED,
     THREE_COUNTS,
     TWO_COUNTS,
-    Credited,
     Event,
     Opened,
     Session,
@@ -39,6 +39,11 @@ __all__ = [
     "Undecodable",
 ]
 
+
+# C integers in the compiled module.
+_WINDOW: Final = int(Kind.WINDOW)
+_LEAVE: Final = int(Kind.LEAVE)
+_CREDIT: Final = int(Kind.CREDIT)
 
 #: The largest window that a client may choose for itself, in items.
 _MOST_AUTO: Final = 65_536
@@ -287,10 +292,10 @@ class ServerSession(Session):
             self._confirmed, self._confirmed_bytes = self.received, self._result_bytes
             if not self.over:
                 self._encoder.add(
-                    Kind.CREDIT,
+                    _CREDIT,
                     THREE_COUNTS.pack(self.received, self._granted, self._granted_bytes),
                 )
-        return super().data_to_send()
+        return Session.data_to_send(self)
 
     # -- the handshake ----------------------------------------------------------------------------
 
@@ -376,11 +381,11 @@ class ServerSession(Session):
         return GivenBack(items, outcome, frame.reason.decode(errors="replace"))
 
     def _on_own(self, kind: int, body: bytes) -> Event | None:
-        if kind == Kind.WINDOW:
+        if kind == _WINDOW:
             return self._on_window(body)
-        if kind == Kind.LEAVE:
+        if kind == _LEAVE:
             return self._on_leave(body)
-        return super()._on_own(kind, body)
+        return Session._on_own(self, kind, body)
 
     def _on_window(self, body: bytes) -> Event | None:
         check_size("WINDOW", body, TWO_COUNTS.size)
@@ -388,7 +393,7 @@ class ServerSession(Session):
         most = self._hello.prefetch
         self._window = min(window, _MOST_AUTO if most == AUTO_PREFETCH else most)
         self._have_been_handed(handed)
-        return Credited()
+        return CREDITED
 
     def _have_been_handed(self, handed: int) -> None:
         if handed > self.sent:

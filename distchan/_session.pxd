@@ -1,6 +1,13 @@
 from distchan._framing cimport Decoder, Encoder
 
 
+cdef int _HELLO
+cdef int _ERROR
+cdef int _PING
+cdef int _PONG
+cdef int _CLOSE
+
+
 cdef class Session:
     cdef public object _hello
     cdef object _signature
@@ -28,3 +35,7 @@ cdef class Session:
     cpdef get_buffer(self)
     cpdef buffer_updated(self, Py_ssize_t size)
     cpdef next_event(self)
+    cpdef list data_to_send(self)
+    cpdef _on_data(self, frame)
+    cpdef _on_control(self, int kind, bytes body)
+    cpdef _on_own(self, int kind, bytes body)

@@ -39,6 +39,7 @@ from distchan.transforms import Transform
 
 __all__ = [
     "COUNT",
+    "CREDITED",
     "THREE_COUNTS",
     "TWO_COUNTS",
     "Bye",
@@ -58,6 +59,13 @@ THREE_COUNTS: Final = struct.Struct("<QQQ")
 _MOST_WORDS: Final = 1000
 #: With so many bytes waiting to be written, PING is not answered: the peer does not read.
 _MOST_PENDING: Final = 1024 * 1024
+
+# C integers in the compiled module.
+_HELLO: Final = int(Kind.HELLO)
+_ERROR: Final = int(Kind.ERROR)
+_PING: Final = int(Kind.PING)
+_PONG: Final = int(Kind.PONG)
+_CLOSE: Final = int(Kind.CLOSE)
 
 #: Which error a refusal is, on both ends. The first that fits is sent.
 _ERROR_CODES: Final[tuple[tuple[int, type[DistchanError]], ...]] = (
@@ -79,6 +87,10 @@ class Opened(Event, frozen=True):
 
 class Credited(Event, frozen=True):
     """The peer allows more, or has confirmed something."""
+
+
+#: There are as many of these as there are round trips.
+CREDITED: Final = Credited()
 
 
 class Closed(Event, frozen=True):
@@ -207,9 +219,11 @@ class Session:
             return None
         try:
             while (frame := self._decoder.read()) is not None:
-                event = (
-                    self._on_control(*frame) if isinstance(frame, tuple) else self._on_data(frame)
-                )
+                if type(frame) is tuple:
+                    kind, body = frame
+                    event = self._on_control(kind, body)
+                else:
+                    event = self._on_data(frame)
                 if event is not None:
                     return event
         except DistchanError as error:
@@ -243,22 +257,21 @@ class Session:
         raise NotImplementedError
 
     def _on_control(self, kind: int, body: bytes) -> Event | None:
-        if kind == Kind.ERROR and body:
-            text = body[1:].decode(errors="replace")
-            error = next((e for n, e in _ERROR_CODES if n == body[0]), ProtocolError)(text)
+        if kind == _ERROR and body:
+            error = _error_of(body)
             self.fail(error)
             raise error
         if not self.opened:
-            if kind != Kind.HELLO:
+            if kind != _HELLO:
                 raise ProtocolError(f"expected HELLO, got a frame of kind {kind}")
             return self._on_hello(Hello.unpack(body))
-        if kind == Kind.PING:
+        if kind == _PING:
             if self.pending < _MOST_PENDING:
                 self._add_if_open(Kind.PONG)
             return None
-        if kind == Kind.PONG:
+        if kind == _PONG:
             return None
-        if kind == Kind.CLOSE:
+        if kind == _CLOSE:
             return self._on_close(body)
         return self._on_own(kind, body)
 
@@ -274,6 +287,7 @@ class Session:
         self.peer = peer
         self.opened = True
         self.keeps = self._hello.keeps and peer.keeps
+        self.wake()
 
     def _set_directions(self, peer: Hello) -> None:
         """A direction exists if the one end has an outgoing and the other an incoming channel."""
@@ -290,6 +304,12 @@ class Session:
             raise ProtocolError(f"{count} data frames announced at the end, {self.received} came")
         self.receiving = False
         return Closed(body[COUNT.size :].decode(errors="replace"))
+
+
+def _error_of(body: bytes) -> DistchanError:
+    """The error that a peer's ERROR frame stands for."""
+    kind = next((kind for code, kind in _ERROR_CODES if code == body[0]), ProtocolError)
+    return kind(body[1:].decode(errors="replace"))
 
 
 def check_size(kind: str, body: bytes, size: int) -> None:

@@ -10,13 +10,14 @@ from typing import Any, Final, Literal, Self
 
 from distchan import _address
 from distchan._address import TcpAddress, UnixAddress
-from distchan._client_session import Arrived, ClientSession, Fenced, Resumed, Undecodable
+from distchan._client_session import ClientSession, Fenced, Resumed, Undecodable
 from distchan._connecting import connect
 from distchan._connection import Connection
 from distchan._holdings import Holdings
 from distchan._intake import Intake
+from distchan._member import Member
 from distchan._outbox import Outbox
-from distchan._session import Bye, Closed, Credited, Event
+from distchan._session import Bye, Closed, Event
 from distchan._wire import SIGNATURE, Outcome
 from distchan._wiring import ANY_PREFETCH_BYTES, Options, Wiring, check_choice, check_seconds
 from distchan.channel import Channel
@@ -142,6 +143,13 @@ class Client:
             )
         if incoming is not None:
             self._intake = Intake(incoming, self._holdings, self._write, self._on_drained)
+        self._member = Member(
+            self._intake,
+            self._outbox,
+            self._holdings,
+            credited=self._close_if_finished,
+            on_other=self._on_event,
+        )
 
         self._started = False
         self._session: ClientSession
@@ -329,7 +337,7 @@ class Client:
             self._intake.attach(session)
             if self._intake.channel.closed:
                 session.leave()
-        self._on_credited()
+        self._member.credited()
         self._close_if_finished()
         if connection.over:  # since the handshake
             self._on_over(connection, connection.reason)
@@ -339,6 +347,7 @@ class Client:
         return Connection(
             self._session,
             self,
+            self._member,
             handshake_timeout=None,  # connect() sees to that
             heartbeat=self._options.heartbeat,
             logger=self._logger,
@@ -391,14 +400,16 @@ class Client:
         self._connections.add(connection)
         self._released.clear()
 
-    def _on_event(self, connection: Connection, event: Event) -> None:
+    def _on_opened(self, connection: Connection, event: Event) -> None:
         match event:
-            case Arrived(first, values, tickets):
-                if self._intake is not None and not self._intake.channel.closed:
-                    self._intake.arrive(first, values, tickets)
-                # What comes after the user closed the channel goes back to the server.
-            case Credited():
-                self._on_credited()
+            case Resumed():
+                self._logger.info("the session with %s goes on", self._address)
+            case Fenced(lost):
+                self._on_fenced(lost)
+            # Opened() is for connect(), which waits for it.
+
+    def _on_event(self, event: Event) -> None:
+        match event:
             case Undecodable(error):
                 self._logger.warning("an item from %s: %s", self._address, error)
             case Closed(error):
@@ -407,17 +418,6 @@ class Client:
                     self._intake.channel._close(RemoteError(error) if error else None, None)
             case Bye():
                 self._finish()
-            case Resumed():
-                self._logger.info("the session with %s goes on", self._address)
-            case Fenced(lost):
-                self._on_fenced(lost)
-            # Opened() is for connect(), which waits for it.
-
-    def _on_credited(self) -> None:
-        self._holdings.credited()
-        if self._outbox is not None:
-            self._outbox.credited()
-            self._close_if_finished()
 
     def _on_fenced(self, lost: int) -> None:
         self._lost_results += lost

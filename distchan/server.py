@@ -14,7 +14,7 @@ from distchan._address import UnixPath
 from distchan._connection import Connection
 from distchan._hub import DeadLetter, Hub
 from distchan._server_session import Resumed, ServerSession
-from distchan._session import Event, Opened
+from distchan._session import Event
 from distchan._standstill import Standstill
 from distchan._wire import SIGNATURE
 from distchan._wiring import Options, Wiring, check_count, check_seconds
@@ -275,10 +275,13 @@ class Server:
         if self._hub.workers < clients:
             future = asyncio.get_running_loop().create_future()
             self._ready_waiters.append((clients, future))
+            self._hub.on_news = self._tell_ready_waiters
             try:
                 await future
             finally:
                 self._ready_waiters.remove((clients, future))
+                if not self._ready_waiters:
+                    self._hub.on_news = None
 
     # -- beginning and end ------------------------------------------------------------------------
 
@@ -330,6 +333,7 @@ class Server:
         return Connection(
             self._hub.session(),
             self,
+            self._hub,
             handshake_timeout=self._options.handshake_timeout,
             heartbeat=self._options.heartbeat,
             logger=self._logger,
@@ -412,18 +416,11 @@ class Server:
         if self._closed:
             connection.abort()  # a cut, after which it may find the server restarted
 
-    def _on_event(self, connection: Connection, event: Event) -> None:
-        match event:
-            case Opened():
-                self._on_joined(connection)
-            case Resumed(session):
-                self._on_resumed(connection, session)
-            case _:
-                assert isinstance(connection.session, ServerSession)
-                if not self._closed:
-                    self._hub.on_event(connection.session, event)
-                if self._ready_waiters:
-                    self._tell_ready_waiters()
+    def _on_opened(self, connection: Connection, event: Event) -> None:
+        if isinstance(event, Resumed):
+            self._on_resumed(connection, event.session)
+        else:
+            self._on_joined(connection)
 
     def _on_joined(self, connection: Connection) -> None:
         if self._closed:

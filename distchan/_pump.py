@@ -1,0 +1,114 @@
+"""The busy half of a connection: bytes from its transport to a session's events, and back.
+
+What happens once per connection is in _connection.py.
+"""
+
+import asyncio
+import logging
+
+from distchan._session import Event, Session
+from distchan.errors import DistchanError, ProtocolError
+
+__all__ = ["Handler", "Pump"]
+
+
+class Handler:
+    """Does what the events of sessions call for, handshakes apart."""
+
+    def on_event(self, session: Session, event: Event) -> None:
+        raise NotImplementedError
+
+
+class Pump:
+    """Feeds a session, hands its events to a handler, writes what it has to say.
+
+    The first event, with which the handshake is done, goes to greet().
+    """
+
+    def __init__(self, session: Session, handler: Handler, logger: logging.Logger) -> None:
+        self.session = session
+        self._handler = handler
+        self._logger = logger
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._greeted = False
+        self._flush_scheduled = False
+        self._writable = True
+        self._closing = False
+        #: When the last bytes came, in the loop's time.
+        self.last_heard = self._loop.time()
+
+    def greet(self, event: Event) -> None:
+        """The handshake is done."""
+        raise NotImplementedError
+
+    def refuse(self, error: DistchanError) -> None:
+        """Tell the peer what is wrong, and close."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what is pending, and close."""
+        raise NotImplementedError
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.session.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._closing:  # otherwise an error has been reported, or everything said
+            self.session.buffer_updated(nbytes)
+            self.read_events()
+
+    def read_events(self) -> None:
+        """Do what the bytes that have come call for."""
+        self.last_heard = self._loop.time()
+        try:
+            while True:
+                session = self.session  # handling an event may put another one in its place
+                event = session.next_event()
+                if event is None:
+                    break
+                if self._greeted:
+                    self._handler.on_event(session, event)
+                else:
+                    self._greeted = True
+                    self.greet(event)
+        except DistchanError as error:
+            self.refuse(error)
+        except Exception as error:
+            self._logger.exception("error while handling what a peer has sent")
+            self.refuse(ProtocolError(f"internal error: {error!r}"))
+        session = self.session
+        if session.finished or session.error is not None:
+            self.close()
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self.write()
+
+    def wake(self) -> None:
+        """Something is to be written: once per turn of the loop."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self.write()
+
+    def write(self) -> None:
+        """Write what the session has to say, now."""
+        transport = self._transport
+        if transport is None or self._closing or not self._writable or transport.is_closing():
+            return
+        buffers = self.session.data_to_send()
+        if len(buffers) == 1:
+            transport.write(buffers[0])
+        elif buffers:
+            transport.writelines(buffers)
