@@ -1,5 +1,6 @@
 """Go's select: the first of several channels that can go on."""
 
+import asyncio
 import random
 from collections.abc import Coroutine
 from typing import Any, TypeAlias

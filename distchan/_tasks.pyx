@@ -4,7 +4,7 @@
 import asyncio
 import sys
 
-from cpython.dict cimport PyDict_GetItemWithError
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 
@@ -19,7 +19,13 @@ cdef object _running_loop = asyncio._get_running_loop
 cdef inline _task_of(loop):
     if _tasks is None:
         return _current_task(loop)
-    cdef PyObject* task = PyDict_GetItemWithError(_tasks, loop)
+    cdef PyObject* key
+    cdef PyObject* task
+    cdef Py_ssize_t position = 0
+    # Hardly ever do several loops run: to look at the one entry takes a third of looking it up.
+    if len(_tasks) == 1 and PyDict_Next(_tasks, &position, &key, &task) and key == <PyObject*>loop:
+        return <object>task
+    task = PyDict_GetItemWithError(_tasks, loop)
     return None if task == NULL else <object>task
 
 
