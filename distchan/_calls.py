@@ -17,7 +17,7 @@ class Callee:
 
     __slots__ = ()
 
-    def _start_send(self, item: Any, sender: Any, held: Any) -> Coroutine[Any, Any, None] | None:
+    def _start_send(self, item: Any, sender: Any, grip: int) -> Coroutine[Any, Any, None] | None:
         """Send one item if that is possible at once; else what is to be awaited for it."""
         raise NotImplementedError
 

@@ -40,7 +40,7 @@ cdef bint RECEIVE_BY_COROUTINE = sys.version_info >= (3, 12)
 cdef class Callee:
     """What a channel has for that."""
 
-    cpdef _start_send(self, item, Sender sender, list held):
+    cpdef _start_send(self, item, Sender sender, unsigned long long grip):
         raise NotImplementedError
 
     cpdef _start_receive(self, caller):
@@ -56,7 +56,7 @@ cdef class Call:
     cdef object _rest  # the coroutine that does what could not be done at once
     cdef object _subject  # the item; who asks for one
     cdef Sender _sender
-    cdef list _held
+    cdef unsigned long long _grip
     cdef bint _iterating
 
     @property
@@ -123,7 +123,7 @@ cdef class Call:
 
 cdef class Sending(Call):
     cdef object start(self, Callee channel):
-        self._rest = channel._start_send(self._subject, self._sender, self._held)
+        self._rest = channel._start_send(self._subject, self._sender, self._grip)
 
     def __next__(self):
         cdef PyObject* outcome = NULL
@@ -152,12 +152,12 @@ for _kind in (Sending, Receiving):
     Coroutine.register(_kind)
 
 
-cpdef sending(Callee channel, item, Sender sender, list held):
+cpdef sending(Callee channel, item, Sender sender, unsigned long long grip):
     cdef Sending call = Sending.__new__(Sending)
     call._channel = channel
     call._subject = item
     call._sender = sender
-    call._held = held
+    call._grip = grip
     return call
 
 

@@ -31,6 +31,7 @@ cdef class ClientSession(Session):
     cdef bint _window_due
     cdef unsigned long long _settled
 
+    cpdef settle_range(self, unsigned long long first, unsigned long long last, bytes result)
     @cython.locals(number=cython.ulonglong, last=cython.ulonglong)
     cpdef settle(self, list items, list results, long long size)
     cpdef send_result(self, payload)

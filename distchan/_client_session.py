@@ -37,7 +37,7 @@ from distchan._wire import DATA_KINDS, DATA_PREFIX, HEADER_SIZE, Kind, Outcome
 from distchan.errors import DecodeError, DistchanError, ProtocolError
 from distchan.transforms import Transform
 
-__all__ = ["NO_RESULTS", "Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
+__all__ = ["Arrived", "ClientSession", "Fenced", "Resumed", "Undecodable"]
 
 
 class Arrived(Event, frozen=True):
@@ -93,10 +93,6 @@ class _Sent(msgspec.Struct, frozen=True):
 _CREDIT: Final = int(Kind.CREDIT)
 _BYE: Final = int(Kind.BYE)
 _WINDOW: Final = int(Kind.WINDOW)
-
-#: Of items that have none. Nobody may change it.
-NO_RESULTS: Final[list[bytes]] = []
-
 
 class ClientSession(Session):
     """The client's end."""
@@ -192,8 +188,18 @@ class ClientSession(Session):
         self._for_data().add_result(self.sent, payload)
         self._added()
 
+    def settle_range(self, first: int, last: int, result: bytes | None) -> None:
+        """Items that follow each other are done, with one result or none; it needs credit."""
+        self._settled += last + 1 - first
+        if last >= self.announced:
+            self.announced = last + 1
+        if result is not None:
+            self._count_results(1, len(result))
+        if self._for_data().add_done(self.sent, first, last, result):
+            self._added()
+
     def settle(self, items: list[int], results: list[bytes], size: int) -> None:
-        """Items are done. Needs credit if they have results, which have ``size`` bytes in all."""
+        """The same for items and results of any number; those have ``size`` bytes in all."""
         self._settled += len(items)
         last = items[-1]
         if last >= self.announced:

@@ -15,8 +15,8 @@ class Empty:
 EMPTY = Empty()
 
 
-async def sending(channel: "Callee", item: Any, sender: Any, held: Any) -> None:
-    rest = channel._start_send(item, sender, held)
+async def sending(channel: "Callee", item: Any, sender: Any, grip: int) -> None:
+    rest = channel._start_send(item, sender, grip)
     if rest is not None:
         await rest
 

@@ -5,7 +5,7 @@ stands here, once.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,10 @@ SHARED_MEMORY: Final = 256 * 1024
 
 #: The largest length that the int32 of a header can hold.
 MAX_LENGTH: Final = MAX_FRAME_SIZE + CONTROL_LIMIT
+
+
+#: The first and the last of numbers that follow each other, of each group of them.
+Ranges: TypeAlias = list[tuple[int, int]]
 
 
 # There may be as many of these as items, and a Struct is made five times faster than a named tuple.
@@ -45,7 +49,7 @@ class Results(msgspec.Struct, frozen=True):
     """The results of all of them, in order."""
     size: int
     """The sum of the sizes of the encoded results."""
-    settled: list[int]
+    settled: Ranges
     """The numbers of the items that the SETTLE frames settle, in order."""
     frames: int
     last: int
@@ -74,6 +78,12 @@ class Undecodable(msgspec.Struct, frozen=True):
     settled: list[int]
     """The numbers of the items that it settles, if it is a SETTLE frame."""
     error: DecodeError
+
+
+def numbers_of(ranges: Ranges) -> Iterator[int]:
+    """All numbers in them."""
+    for first, last in ranges:
+        yield from range(first, last + 1)
 
 
 def split(buffers: list[bytes | bytearray]) -> Iterator[bytes]:

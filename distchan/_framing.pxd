@@ -8,11 +8,19 @@ cdef class Encoder:
     # Longer than what is pending, so that most frames need no call to resize it.
     cdef bytearray _buffer
     cdef Py_ssize_t _used
+    # Where the SETTLE frame begins and ends to which more items without results may be added, and
+    # how many it has; nothing but it ends there, if it is the last frame in the buffer.
+    cdef Py_ssize_t _done_at
+    cdef Py_ssize_t _done_end
+    cdef int64_t _done_count
 
     cpdef add(self, uint8_t kind, body=*)
     cpdef add_item(self, uint64_t number, uint64_t id, uint32_t attempt, payload)
     cpdef add_result(self, uint64_t number, payload)
     cpdef add_settle(self, uint64_t number, uint8_t outcome, list items, list entries)
+    cpdef bint add_done(
+        self, uint64_t number, uint64_t first, uint64_t last, result
+    ) except -1
     cdef int _add_large_entries(self, list entries, Py_ssize_t used) except -1
     cpdef add_encoded(self, bytes frame)
     cpdef list take(self)
@@ -44,6 +52,10 @@ cdef class Decoder:
     cdef list _values
     cdef bytearray _tickets
     cdef list _settled
+    # The group of settled items that may still grow, if there is one.
+    cdef bint _settles
+    cdef uint64_t _settled_first
+    cdef uint64_t _settled_last
     cdef int64_t _size
     # The data frame after the run, if it is none for a run.
     cdef object _apart
@@ -73,4 +85,6 @@ cdef class Decoder:
     cpdef get_buffer(self)
     cpdef buffer_updated(self, Py_ssize_t size)
     cdef int _take_settle(self, const uint8_t* payload, Py_ssize_t length) except -1
+    cdef int _settle(self, const uint8_t* numbers, int64_t count) except -1
+    cdef int _end_range(self) except -1
     cdef bint _refill(self, int64_t needed) except -1

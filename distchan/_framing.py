@@ -18,6 +18,7 @@ from ._frames import (
     SHARED_MEMORY,
     GivenBack,
     Items,
+    Ranges,
     Results,
     Undecodable,
     bad_data_length,
@@ -64,6 +65,8 @@ _pack_control = struct.Struct("<B").pack
 _pack_item = struct.Struct("<BQQI").pack
 _pack_result = struct.Struct("<BQ").pack
 _pack_result_length = struct.Struct("<I").pack
+_pack_settle = struct.Struct("<BI").pack_into
+_pack_header_into = struct.Struct("<Ii").pack_into
 _unpack_header = struct.Struct("<Ii").unpack_from
 _unpack_number = struct.Struct("<Q").unpack_from
 _unpack_settle = struct.Struct("<BI").unpack_from
@@ -76,13 +79,16 @@ _shared = memoryview(bytearray(SHARED_MEMORY))
 class Encoder:
     """Collects frames in one growing buffer until they are taken."""
 
-    __slots__ = ("_buffer", "_closed", "_closed_size", "_signature")
+    __slots__ = ("_buffer", "_closed", "_closed_size", "_done_at", "_done_end", "_signature")
 
     def __init__(self, signature: int) -> None:
         self._signature = checked_signature(signature)
         self._closed: list[bytes | bytearray] = []
         self._closed_size = 0
         self._buffer = bytearray()
+        #: Where the SETTLE frame begins and ends to which more items without results may be added;
+        #: nothing but it ends there, if it is the last frame in the buffer.
+        self._done_at = self._done_end = 0
 
     @property
     def size(self) -> int:
@@ -143,6 +149,31 @@ class Encoder:
             closed[0] = self._buffer
             self._close(closed, fresh)
 
+    def add_done(self, number: int, first: int, last: int, result: bytes | None) -> bool:
+        """Append a SETTLE frame: the items from ``first`` to ``last`` are done.
+
+        Without a result they are added to the frame before, if that is one of the same kind and has
+        room. Returns whether a frame was begun.
+        """
+        items = list(range(first, last + 1))
+        buffer = self._buffer
+        if result is None and self._done_end and self._done_end == len(buffer):
+            at = self._done_at + HEADER_SIZE + DATA_PREFIX
+            outcome, count = _unpack_settle(buffer, at)
+            count += len(items)
+            if count <= MOST_SETTLED:
+                buffer += struct.pack(f"<{len(items)}Q", *items)
+                self._done_end = len(buffer)
+                _pack_settle(buffer, at, outcome, count)
+                length = self._done_end - self._done_at - HEADER_SIZE
+                _pack_header_into(buffer, self._done_at, self._signature, length)
+                return False
+        start = len(buffer)
+        self.add_settle(number, _DONE, items, [] if result is None else [result])
+        if result is None:
+            self._done_at, self._done_end = start, len(buffer)
+        return True
+
     def add_encoded(self, frame: bytes) -> None:
         """Append a frame that has been encoded before, header included."""
         self._buffer += frame
@@ -152,7 +183,7 @@ class Encoder:
         taken = self._closed
         if self._buffer:
             taken.append(self._buffer)
-            self._buffer = bytearray()
+            self._begin_buffer(bytearray())
         self._closed = []
         self._closed_size = 0
         return taken
@@ -175,7 +206,11 @@ class Encoder:
         """Put what will not change any more in front of a buffer for what follows."""
         self._closed += closed
         self._closed_size += sum(map(len, closed))
+        self._begin_buffer(fresh)
+
+    def _begin_buffer(self, fresh: bytearray) -> None:
         self._buffer = fresh
+        self._done_end = 0
 
 
 class Decoder:
@@ -226,7 +261,7 @@ class Decoder:
         self._last = 0
         self._values: list[Any] = []
         self._tickets = bytearray()
-        self._settled: list[int] = []
+        self._settled: Ranges = []
         self._size = 0
         # The data frame after the run, if it is none for a run.
         self._apart: GivenBack | Undecodable | None = None
@@ -422,7 +457,12 @@ class Decoder:
             self._apart = undecodable(_SETTLE, self._next_number, len(entries), size, items, error)
             return
         self._values += entries
-        self._settled += items
+        settled = self._settled
+        for item in items:
+            if settled and settled[-1][1] == item - 1:
+                settled[-1] = (settled[-1][0], item)
+            else:
+                settled.append((item, item))
         self._size += size
         if entries:
             self._last = len(entries)

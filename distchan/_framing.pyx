@@ -100,6 +100,12 @@ cdef int read_numbers(list numbers, const uint8_t* at, int64_t count) except -1:
     return 0
 
 
+cdef inline void write_numbers(uint8_t* to, uint64_t first, int64_t count) noexcept:
+    cdef int64_t index
+    for index in range(count):
+        write64(to + ITEM_NUMBER_SIZE * index, first + index)
+
+
 cdef uint8_t* room(bytearray buffer, Py_ssize_t used, Py_ssize_t size) except NULL:
     """Where the next ``size`` bytes go, behind those in use."""
     cdef Py_ssize_t capacity = PyByteArray_GET_SIZE(buffer)
@@ -118,6 +124,9 @@ cdef class Encoder:
         self._closed_size = 0
         self._buffer = bytearray()
         self._used = 0
+        self._done_at = 0
+        self._done_end = 0
+        self._done_count = 0
 
     @property
     def size(self):
@@ -189,6 +198,64 @@ cdef class Encoder:
             to += RESULT_LENGTH_SIZE + size
         self._used = used + HEADER_SIZE + length
 
+    cpdef bint add_done(
+        self, uint64_t number, uint64_t first, uint64_t last, result
+    ) except -1:
+        """Append a SETTLE frame: the items from ``first`` to ``last`` are done.
+
+        Without a result they are added to the frame before, if that is one of the same kind and has
+        room. Returns whether a frame was begun.
+        """
+        cdef int64_t count = last - first + 1
+        cdef Py_ssize_t numbers_size = ITEM_NUMBER_SIZE * count
+        cdef Py_ssize_t prefix_size = HEADER_SIZE + DATA_PREFIX + SETTLE_PREFIX
+        cdef Py_ssize_t result_size = 0
+        cdef Py_ssize_t size
+        cdef uint8_t* to
+        if (
+            result is None
+            and self._done_end
+            and self._done_end == self._used
+            and self._done_count + count <= MOST_SETTLED
+        ):
+            to = room(self._buffer, self._used, numbers_size)
+            write_numbers(to, first, count)
+            self._used += numbers_size
+            self._done_end = self._used
+            self._done_count += count
+            to = <uint8_t*>PyByteArray_AS_STRING(self._buffer) + self._done_at
+            write32(to + 4, <uint32_t>(self._done_end - self._done_at - HEADER_SIZE))
+            write32(to + HEADER_SIZE + DATA_PREFIX + 1, <uint32_t>self._done_count)
+            return False
+        if result is not None:
+            if not PyBytes_CheckExact(result):
+                raise _frames.not_bytes(result)
+            result_size = PyBytes_GET_SIZE(result)
+            if result_size >= REFERENCE_THRESHOLD:
+                self.add_settle(number, DONE, list(range(first, last + 1)), [result])
+                return True
+            result_size += RESULT_LENGTH_SIZE
+        size = prefix_size + numbers_size + result_size
+        to = room(self._buffer, self._used, size)
+        write32(to, self._signature)
+        write32(to + 4, <uint32_t>(size - HEADER_SIZE))
+        to[HEADER_SIZE] = SETTLE
+        write64(to + HEADER_SIZE + 1, number)
+        to[HEADER_SIZE + DATA_PREFIX] = DONE
+        write32(to + HEADER_SIZE + DATA_PREFIX + 1, <uint32_t>count)
+        write_numbers(to + prefix_size, first, count)
+        if result is None:
+            self._done_at = self._used
+            self._done_end = self._used + size
+            self._done_count = count
+        else:
+            to += prefix_size + numbers_size
+            result_size -= RESULT_LENGTH_SIZE
+            write32(to, <uint32_t>result_size)
+            memcpy(to + RESULT_LENGTH_SIZE, PyBytes_AS_STRING(result), result_size)
+        self._used += size
+        return True
+
     cdef int _add_large_entries(self, list entries, Py_ssize_t used) except -1:
         """Append entries, some of which are not copied, behind ``used`` bytes of the buffer."""
         cdef bytearray buffer = self._buffer
@@ -214,6 +281,7 @@ cdef class Encoder:
         self._closed_size += closed_size
         self._buffer = buffer
         self._used = used
+        self._done_end = 0
         return 0
 
     cpdef add_encoded(self, bytes frame):
@@ -259,6 +327,7 @@ cdef class Encoder:
         self._closed += closed
         self._closed_size += used
         self._used = 0
+        self._done_end = 0
         self._buffer = fresh
         return 0
 
@@ -283,6 +352,9 @@ cdef class Decoder:
         self._values = []
         self._tickets = bytearray()
         self._settled = []
+        self._settles = False
+        self._settled_first = 0
+        self._settled_last = 0
         self._size = 0
         self._apart = None
         self._error = None
@@ -387,6 +459,7 @@ cdef class Decoder:
             run = Items(self._first, self._values, self._tickets, self._size)
             self._tickets = bytearray()
         else:
+            self._end_range()
             run = Results(self._values, self._size, self._settled, self._count, self._last)
             self._settled = []
             self._last = 0
@@ -594,11 +667,30 @@ cdef class Decoder:
                 SETTLE, self._next_number, entries, size, items, error
             )
             return 0
-        read_numbers(self._settled, payload + DATA_PREFIX + SETTLE_PREFIX, count)
+        self._settle(payload + DATA_PREFIX + SETTLE_PREFIX, count)
         self._size += size
         if entries:
             self._last = entries
         self._count += 1
+        return 0
+
+    cdef int _settle(self, const uint8_t* numbers, int64_t count) except -1:
+        """Add items to those that are settled, joining numbers that follow each other."""
+        cdef int64_t index
+        cdef uint64_t item
+        for index in range(count):
+            item = read64(numbers + ITEM_NUMBER_SIZE * index)
+            if not self._settles or item == 0 or item - 1 != self._settled_last:
+                self._end_range()
+                self._settles = True
+                self._settled_first = item
+            self._settled_last = item
+        return 0
+
+    cdef int _end_range(self) except -1:
+        if self._settles:
+            self._settled.append((self._settled_first, self._settled_last))
+            self._settles = False
         return 0
 
     cdef bint _refill(self, int64_t needed) except -1:

@@ -13,8 +13,14 @@ cdef Py_ssize_t _RESULT_LENGTH_SIZE
 cdef class Holder(Sender):
     cdef public Holdings _holdings
     cdef public object task
-    cdef public list results
+    cdef public long long count
+    cdef public unsigned long long first
+    cdef public unsigned long long last
+    cdef public list earlier
+    cdef public bytes result
+    cdef public list more
     cdef public long long size
+    cdef set _void
     cdef public double since
     cdef public bytearray tickets
     cdef public Py_ssize_t place
@@ -22,8 +28,12 @@ cdef class Holder(Sender):
     cdef public bint over
     cdef public Holder _outer
 
-    @cython.locals(size=cython.longlong, limit=cython.longlong, needed=cython.longlong)
-    cpdef bint stage(self, payload, list items) except -1
+    @cython.locals(
+        size=cython.longlong, limit=cython.longlong, needed=cython.longlong, count=cython.longlong
+    )
+    cpdef bint stage(self, payload, unsigned long long grip) except -1
+    cdef add(self, unsigned long long number)
+    cdef let_go(self)
     cpdef bint is_within(self, Holder lease)
     @cython.locals(innermost=Holder)
     cpdef Holder innermost_of(self, Holdings holdings)
@@ -54,5 +64,5 @@ cdef class Holdings:
     @cython.locals(holder=Holder, lease=Holder, ancestor=Holder)
     cpdef Holder sender(self, task)
     cpdef credited(self)
-    @cython.locals(items=list, results=list, size=cython.longlong, count=Py_ssize_t)
+    @cython.locals(count=cython.longlong)
     cdef _done(self, Holder holder)

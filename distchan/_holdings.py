@@ -17,9 +17,10 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-from distchan._client_session import NO_RESULTS, ClientSession
+from distchan._client_session import ClientSession
+from distchan._frames import Ranges, numbers_of
 from distchan._pace import Pace, now
 from distchan._ports import Sender
 from distchan._wire import (
@@ -51,10 +52,16 @@ class Holder(Sender):
     __slots__ = (
         "_holdings",
         "_outer",
+        "_void",
+        "count",
+        "earlier",
         "fenced",
+        "first",
+        "last",
         "over",
+        "more",
         "place",
-        "results",
+        "result",
         "since",
         "size",
         "task",
@@ -65,9 +72,17 @@ class Holder(Sender):
         super().__init__()
         self._holdings = holdings
         self.task = task
-        self.results: list[bytes] = []
-        #: Of the results, in bytes.
+        #: How many items it holds, and their numbers: mostly one range, others in front of that.
+        self.count = 0
+        self.first = 0
+        self.last = 0
+        self.earlier: Ranges | None = None
+        #: What has been staged: mostly one result, others behind that; and their size in bytes.
+        self.result: bytes | None = None
+        self.more: list[bytes] | None = None
         self.size = 0
+        #: The grips in which it has lost its items to others.
+        self._void: set[int] | None = None
         #: When it got the first of its items, if that is measured; else 0.
         self.since = 0.0
         #: Where the ticket of the last of them is.
@@ -84,39 +99,80 @@ class Holder(Sender):
         item_id, attempt = _TICKET.unpack_from(self.tickets, self.place * TICKET_SIZE)
         return item_id, attempt
 
-    def stage(self, payload: bytes | None, items: list[int] | None) -> bool:
+    def add(self, number: int) -> None:
+        """Hold another item."""
+        if not self.count or number != self.last + 1:
+            if self.count:
+                if self.earlier is None:
+                    self.earlier = []
+                self.earlier.append((self.first, self.last))
+            self.first = number
+        self.last = number
+        self.count += 1
+
+    def ranges(self) -> Ranges:
+        """The numbers of what it holds."""
+        latest = (self.first, self.last)
+        return [latest] if self.earlier is None else [*self.earlier, latest]
+
+    def stage(self, payload: bytes | None, grip: int) -> bool:
         """Keep a result for the settlement of items; False if they are done already.
 
         If they are not done but have been given back, it is dropped: others will work on them.
         """
-        if items is not self.items or not items:
-            return not items
+        if grip != self.grip:
+            return self._void is not None and grip in self._void
+        if not self.count:
+            return True
         assert payload is not None, "everything in a bound channel is encoded"
-        size = self.size + len(payload)
+        size = len(payload)
         limit = self._holdings.limit
+        if self.result is None and size <= limit:
+            self.result = payload
+            self.size = size
+            return True
+        size += self.size
+        if self.more is None:
+            self.more = []
+        count = len(self.more) + (self.result is not None)
         # With the lengths that stand before all results but one.
-        needed = size + _RESULT_LENGTH_SIZE * len(self.results)
-        if needed > limit or len(self.results) == _MOST_RESULTS:
+        needed = size + _RESULT_LENGTH_SIZE * count
+        if needed > limit or count == _MOST_RESULTS:
             raise FrameTooLarge(
-                f"the results of one item need {needed} bytes and are {len(self.results) + 1} "
+                f"the results of one item need {needed} bytes and are {count + 1} "
                 f"(at most {_MOST_RESULTS}); they travel in one frame, of which "
                 f"max_frame_size allows {limit}. With results='stream' on the Client they travel "
                 "one by one"
             )
         self.size = size
-        self.results.append(payload)
+        self.more.append(payload)
         return True
 
     def is_within(self, lease: "Holder") -> bool:
         """Whether its items were received inside the block of a lease."""
-        return not lease.items or lease.items[-1] < self.items[-1]
+        return not lease.count or lease.last < self.last
 
-    def give_up(self) -> list[int]:
-        """Hold nothing any more, without having done it. Returns what that was."""
-        items = self.items.copy()
-        self.items.clear()  # says so to those who still send for it
-        self.items, self.results, self.size, self.since = [], [], 0, 0.0
-        return items
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        self.count = 0
+        self.earlier = None
+        self.result = self.more = None
+        self.size = 0
+        self.since = 0.0
+        self.grip += 1
+
+    def give_up(self) -> Ranges:
+        """Let go of what it has not done. Returns what that was."""
+        ranges = self.ranges()
+        self.make_void(self.grip)
+        self.let_go()
+        return ranges
+
+    def make_void(self, grip: int) -> None:
+        """What is still sent for the items of that grip is to be dropped."""
+        if self._void is None:
+            self._void = set()
+        self._void.add(grip)
 
     def on_task_done(self, task: "asyncio.Task[object]") -> None:
         self.over = True
@@ -152,7 +208,7 @@ class Holder(Sender):
         """This lease or the nearest one around it that holds something of those holdings."""
         lease: Holder | None = self
         while lease is not None and not (
-            lease._holdings is holdings and (lease.items or lease.fenced)
+            lease._holdings is holdings and (lease.count or lease.fenced)
         ):
             lease = lease._outer
         return lease
@@ -178,7 +234,7 @@ class Holdings:
         self.pace = Pace()
         #: Of what may be staged for one settlement, in bytes.
         self.limit = 0
-        self._owed: deque[tuple[list[int], list[bytes], int]] = deque()
+        self._owed: deque[_Owed] = deque()
         self.owing = False
         #: Called when somebody asks for an item although something is owed.
         self.on_owing: Callable[[], None] = lambda: None
@@ -196,7 +252,7 @@ class Holdings:
     @property
     def staged(self) -> bool:
         """Whether there are results that have not been given to the session."""
-        return self.owing or any(holder.results for holder in self)
+        return self.owing or any(holder.result is not None for holder in self)
 
     # -- holders ----------------------------------------------------------------------------------
 
@@ -207,7 +263,7 @@ class Holdings:
         holder = self.tasks.get(task)
         if holder is None:
             return self.of_task(task)
-        if holder.items:
+        if holder.count:
             self._done(holder)
         holder.fenced = False
         if self.owing:
@@ -241,7 +297,7 @@ class Holdings:
         if lease is not None:
             lease = lease.innermost_of(self)
         holder = None if task is None else self.tasks.get(task)
-        if holder is not None and holder.items and (lease is None or holder.is_within(lease)):
+        if holder is not None and holder.count and (lease is None or holder.is_within(lease)):
             return holder
         if lease is not None:
             return lease
@@ -276,13 +332,13 @@ class Holdings:
 
     def settle(self, holder: Holder, outcome: Outcome, reason: str = "") -> None:
         """Say what has become of all that a holder holds."""
-        if not holder.items:
+        if not holder.count:
             return
         if outcome is Outcome.DONE:
             self._done(holder)
             return
-        items = holder.give_up()
-        self.held -= len(items)
+        self.held -= holder.count
+        items = list(numbers_of(holder.give_up()))
         if self.session is not None and self.session.keeps:
             for start in range(0, len(items), MOST_SETTLED):
                 self.session.give_back(outcome, items[start : start + MOST_SETTLED], reason)
@@ -290,32 +346,28 @@ class Holdings:
                 self.on_settled()
 
     def _done(self, holder: Holder) -> None:
-        items, size = holder.items, holder.size
-        results = NO_RESULTS  # never an empty list that the holder goes on using
-        holder.items = []
-        count = len(items)
+        count = holder.count
         self.held -= count
         if holder.since:
             self.pace.measure(now() - holder.since, count)
-            holder.since = 0.0
-        if holder.results:
-            results = holder.results
-            holder.results, holder.size = [], 0
         session = self.session
-        if session is None or not session.keeps:
-            return
-        if count > _MOST_SETTLED:  # by many calls at once; a batch is not larger than that
-            for start in range(_MOST_SETTLED, count, _MOST_SETTLED):
-                session.settle(items[start : start + _MOST_SETTLED], NO_RESULTS, 0)
-            items = items[:_MOST_SETTLED]
-        if results and (self.owing or session.exhausted):
-            self._owed.append((items, results, size))
-            self.owing = True
-            self._paid.clear()
-        else:
-            session.settle(items, results, size)
-            if self.on_settled is not None:
-                self.on_settled()
+        if session is not None and session.keeps:
+            if holder.result is not None and (self.owing or session.exhausted):
+                self._owe(holder)
+            elif count <= _MOST_SETTLED and holder.earlier is None and holder.more is None:
+                session.settle_range(holder.first, holder.last, holder.result)
+            else:
+                _settle(session, list(numbers_of(holder.ranges())), _results(holder), holder.size)
+        holder.let_go()
+        if self.on_settled is not None:
+            self.on_settled()
+
+    def _owe(self, holder: Holder) -> None:
+        """Settle what a holder has done when there is credit for its results."""
+        numbers = list(numbers_of(holder.ranges()))
+        self._owed.append(_Owed(numbers, _results(holder), holder.size, holder, holder.grip))
+        self.owing = True
+        self._paid.clear()
 
     def settle_all(self, outcome: Outcome, reason: str = "") -> None:
         """The same for all that anybody holds.
@@ -336,8 +388,8 @@ class Holdings:
         """There may be credit for what is owed."""
         session = self.session
         while self._owed and session is not None and not session.exhausted:
-            items, results, size = self._owed.popleft()
-            session.settle(items, results, size)
+            owed = self._owed.popleft()
+            _settle(session, owed.items, owed.results, owed.size)
         self._nothing_owed_if_so()
 
     def _nothing_owed_if_so(self) -> None:
@@ -349,13 +401,14 @@ class Holdings:
         """The session is lost; whatever is held belongs to others now."""
         fenced = 0
         for holder in self:
-            if holder.items:
-                fenced += len(holder.give_up())
+            if holder.count:
+                fenced += holder.count
+                holder.give_up()
                 holder.fenced = True
         self.held = 0
         void = len(self._owed)
-        for items, _, _ in self._owed:
-            items.clear()  # not done after all
+        for owed in self._owed:
+            owed.holder.make_void(owed.grip)  # not done after all
         self._owed.clear()
         self._nothing_owed_if_so()
         if fenced or void:
@@ -372,6 +425,30 @@ class Holdings:
         self.session = None
         self._owed.clear()
         self._nothing_owed_if_so()
+
+
+class _Owed(NamedTuple):
+    """Items that are done, but are not settled for want of credit."""
+
+    items: list[int]
+    results: list[bytes]
+    size: int
+    holder: Holder
+    grip: int
+
+
+def _results(holder: Holder) -> list[bytes]:
+    if holder.result is None:
+        return []
+    return [holder.result, *(holder.more or ())]
+
+
+def _settle(session: ClientSession, items: list[int], results: list[bytes], size: int) -> None:
+    """Settle any number of items, the results together with the first of them."""
+    # There are so many only by many calls at once; a batch is smaller.
+    for start in range(MOST_SETTLED, len(items), MOST_SETTLED):
+        session.settle(items[start : start + MOST_SETTLED], [], 0)
+    session.settle(items[:MOST_SETTLED], results, size)
 
 
 def _describe(error: Exception) -> str:

@@ -6,6 +6,7 @@ from distchan._server_session cimport ServerSession
 
 cdef class Hub(Handler):
     cdef object _wiring
+    cdef object _session_type
     cdef object _logger
     cdef object _on_work_done
     cdef object _on_drained

@@ -56,7 +56,7 @@ class Hub(Handler):
     """The server's rules.
 
     ``work_done`` is called when every item is settled and no more will come; ``drained`` when all
-    results have been received, too.
+    results have been received, too. The types are for those who want to look inside.
     """
 
     def __init__(
@@ -66,8 +66,11 @@ class Hub(Handler):
         max_attempts: int,
         work_done: Callable[[], None],
         drained: Callable[[], None],
+        session_type: type[ServerSession] = ServerSession,
+        dealer_type: type[Dealer] = Dealer,
     ) -> None:
         self._wiring = wiring
+        self._session_type = session_type
         self._logger = wiring.logger
         self._on_work_done = work_done
         self._on_drained = drained
@@ -76,7 +79,7 @@ class Hub(Handler):
         self.dealer: Dealer | None = None
         self.inbox: Inbox | None = None
         if wiring.outgoing is not None:
-            self.dealer = Dealer(
+            self.dealer = dealer_type(
                 wiring.outgoing,
                 wiring.encoder(wiring.options.max_frame_size),
                 max_attempts=max_attempts,
@@ -110,7 +113,7 @@ class Hub(Handler):
 
     def session(self) -> ServerSession:
         """For a new connection, which may turn out to belong to an older session."""
-        return self._wiring.session(ServerSession, find=self._find)
+        return self._wiring.session(self._session_type, find=self._find)
 
     # -- figures ----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from distchan._client_session import NO_RESULTS, ClientSession
+from distchan._client_session import ClientSession
 from distchan._holdings import Holder, Holdings
 from distchan._lease import Lease
 from distchan._pace import now
@@ -108,9 +108,9 @@ class Intake(Inlet):
         if holder is not None and holder.over:
             holder = self._find(caller)
         if holder is not None:
-            if not holder.items and self._pace.is_due():
+            if not holder.count and self._pace.is_due():
                 holder.since = now()
-            holder.items.append(number)
+            holder.add(number)
             holder.tickets = run.tickets
             holder.place = number - run.first
             self._holdings.held += 1
@@ -120,7 +120,7 @@ class Intake(Inlet):
         if not self._settles:
             session.confirm_handed()
         elif holder is None:  # a callback, which never comes back
-            session.settle([number], NO_RESULTS, 0)
+            session.settle_range(number, number, None)
         if number > session.written and self._settles:
             # Written before the task can do anything with the item: if that takes the process
             # down, the server knows that it may be to blame.

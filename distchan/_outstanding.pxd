@@ -23,9 +23,9 @@ cdef class Outstanding:
 
     cpdef add(self, Item item)
     @cython.locals(
-        items=list, struck=list, item=Item, base=cython.ulonglong, end=cython.ulonglong,
-        number=cython.ulonglong, size=cython.longlong,
+        items=list, struck=list, item=Item, base=cython.ulonglong, first=cython.ulonglong,
+        last=cython.ulonglong, length=cython.ulonglong, index=Py_ssize_t, size=cython.longlong,
     )
-    cpdef list strike(self, list numbers)
+    cpdef list strike(self, list ranges)
     @cython.locals(items=list, start=Py_ssize_t, length=Py_ssize_t)
     cdef _cut_off_holes(self)

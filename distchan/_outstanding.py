@@ -1,8 +1,10 @@
 """The items that one client has and has not settled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-__all__ = ["Item", "Outstanding", "new_item"]
+from distchan._frames import Ranges, numbers_of
+
+__all__ = ["Item", "Outstanding", "new_item", "ranges_of"]
 
 
 class Item:
@@ -26,6 +28,11 @@ def new_item(item_id: int, payload: bytes, attempt: int = 1, alone: bool = False
     item.attempt = attempt
     item.alone = alone
     return item
+
+
+def ranges_of(numbers: Iterable[int]) -> Ranges:
+    """Those numbers, each of them as a range."""
+    return [(number, number) for number in numbers]
 
 
 class Outstanding:
@@ -64,27 +71,35 @@ class Outstanding:
         self.count += 1
         self.size += len(item.payload)
 
-    def strike(self, numbers: list[int]) -> list[Item]:
+    def strike(self, ranges: Ranges) -> list[Item]:
         """Remove those items and return them. Raises KeyError if one is not there, and does nothing
         then."""
         items = self._items
         base = self._base
-        end = base + len(items)
+        length = len(items)
         struck: list[Item] = []
         size = 0
-        for number in numbers:
-            item = items[number - base] if base <= number < end else None
-            if item is None:
-                for other, returned in zip(numbers, struck, strict=False):
-                    items[other - base] = returned
-                raise KeyError(number)
-            items[number - base] = None
-            struck.append(item)
-            size += len(item.payload)
+        for first, last in ranges:
+            if first < base or last >= base + length:
+                self._put_back(ranges, struck)
+                raise KeyError(first if first < base else max(first, base + length))
+            for index in range(first - base, last - base + 1):
+                item = items[index]
+                if item is None:
+                    self._put_back(ranges, struck)
+                    raise KeyError(base + index)
+                items[index] = None
+                struck.append(item)
+                size += len(item.payload)
         self.count -= len(struck)
         self.size -= size
         self._cut_off_holes()
         return struck
+
+    def _put_back(self, ranges: Ranges, struck: list[Item]) -> None:
+        """Undo the removal of the first items of those ranges."""
+        for number, item in zip(numbers_of(ranges), struck, strict=False):
+            self._items[number - self._base] = item
 
     def _cut_off_holes(self) -> None:
         items = self._items

@@ -2,9 +2,9 @@ from distchan._payloads cimport PayloadEncoder
 
 
 cdef class Sender:
-    cdef public list items
+    cdef public unsigned long long grip
 
-    cpdef bint stage(self, payload, list items) except -1
+    cpdef bint stage(self, payload, unsigned long long grip) except -1
 
 
 cdef class Outlet:

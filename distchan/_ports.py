@@ -20,14 +20,16 @@ __all__ = ["Inlet", "Outlet", "Sender"]
 class Sender:
     """Somebody whose items do not go out on their own."""
 
-    __slots__ = ("items",)
+    __slots__ = ("grip",)
 
     def __init__(self) -> None:
-        #: What it holds. Another list takes its place when that is settled.
-        self.items: list[int] = []
+        #: Grows whenever what it holds is settled or taken from it.
+        self.grip = 0
 
-    def stage(self, payload: bytes | None, items: list[int] | None) -> bool:
+    def stage(self, payload: bytes | None, grip: int) -> bool:
         """Keep an item with what was held when send() was called; False if it must go on its own.
+
+        grip: what it was then.
 
         Raises FrameTooLarge if that is too much.
         """

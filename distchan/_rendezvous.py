@@ -224,29 +224,29 @@ class Channel(Callee):
         ConnectionLost once a Client has given up. The item has not been sent then.
         """
         sender = self._sender()
-        return sending(self, item, sender, None if sender is None else sender.items)
+        return sending(self, item, sender, 0 if sender is None else sender.grip)
 
     def _start_send(
-        self, item: Any, sender: Sender | None, held: list[int] | None
+        self, item: Any, sender: Sender | None, grip: int
     ) -> Coroutine[Any, Any, None] | None:
         """Send one item if that is possible at once; else what is to be awaited for it."""
         if self._must_pause():
-            return self._send_slowly(item, sender, held)
+            return self._send_slowly(item, sender, grip)
         self._streak += 1
         payload = self._admit(item)
-        staged = sender is not None and sender.stage(payload, held)
+        staged = sender is not None and sender.stage(payload, grip)
         if not staged and not self._try_send(item, payload):
             return self._wait_send(item, payload)
         self._sent += 1
         return None
 
-    async def _send_slowly(self, item: Any, sender: Sender | None, held: list[int] | None) -> None:
+    async def _send_slowly(self, item: Any, sender: Sender | None, grip: int) -> None:
         self._adopt_loop()
         if self._streak >= self._longest_streak:
             await self._breathe()
         self._streak += 1
         payload = self._admit(item)
-        staged = sender is not None and sender.stage(payload, held)
+        staged = sender is not None and sender.stage(payload, grip)
         if staged or self._try_send(item, payload):
             self._sent += 1
         else:
@@ -260,7 +260,7 @@ class Channel(Callee):
         self._check_loop()
         sender = self._sender()
         payload = self._admit(item)
-        staged = sender is not None and sender.stage(payload, sender.items)
+        staged = sender is not None and sender.stage(payload, sender.grip)
         if not staged and not self._try_send(item, payload):
             raise WouldBlock("no receiver waits and the buffer is full")
         self._sent += 1
@@ -272,10 +272,10 @@ class Channel(Callee):
         it was at have been sent, that one and the rest have not.
         """
         sender = self._sender()
-        return self._send_many(items, sender, None if sender is None else sender.items)
+        return self._send_many(items, sender, 0 if sender is None else sender.grip)
 
     async def _send_many(
-        self, items: Iterable[Any], sender: Sender | None, held: list[int] | None
+        self, items: Iterable[Any], sender: Sender | None, grip: int
     ) -> None:
         self._adopt_loop()
         for item in items:
@@ -283,7 +283,7 @@ class Channel(Callee):
                 await self._breathe()
             self._streak += 1
             payload = self._admit(item)
-            staged = sender is not None and sender.stage(payload, held)
+            staged = sender is not None and sender.stage(payload, grip)
             if staged or self._try_send(item, payload):
                 self._sent += 1
             else:

@@ -40,18 +40,18 @@ def select(
     receives, sends = _sorted_cases(cases)
     # Noted at the call, see _ports.py. A send that can be staged will be.
     callers = {channel: channel._caller() for channel in receives}
-    senders: dict[Channel[Any], tuple[Sender, list[int]]] = {}
+    senders: dict[Channel[Any], tuple[Sender, int]] = {}
     for channel in sends:
         sender = channel._sender()
         if sender is not None:
-            senders[channel] = sender, sender.items
+            senders[channel] = sender, sender.grip
     return _select(callers, sends, senders, default)
 
 
 async def _select(
     callers: dict[Channel[Any], Any],
     items: dict[Channel[Any], Any],
-    senders: dict[Channel[Any], tuple[Sender, list[int]]],
+    senders: dict[Channel[Any], tuple[Sender, int]],
     default: Any,
 ) -> tuple[Channel[Any] | None, Any]:
     channels = [*callers, *items]

@@ -43,5 +43,6 @@ cdef class ServerSession(Session):
     cdef _on_window(self, bytes body)
     cdef _have_been_handed(self, unsigned long long handed)
     cdef _say_bye_if_due(self)
-    cdef list _pop(self, list numbers)
-    cdef list _settle(self, list numbers)
+    cdef list _pop(self, list ranges)
+    @cython.locals(last=cython.ulonglong)
+    cdef list _settle(self, list ranges)

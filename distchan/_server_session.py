@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from distchan import _frames
-from distchan._frames import Items, Results
+from distchan._frames import Items, Ranges, Results
 from distchan._handshake import AUTO_PREFETCH, Hello, check_as_server
-from distchan._outstanding import Item, Outstanding
+from distchan._outstanding import Item, Outstanding, ranges_of
 from distchan._session import (
     COUNT,
     CREDITED,
@@ -207,21 +207,21 @@ class ServerSession(Session):
         self._unflushed = 0
         self._alone = False
 
-    def _pop(self, numbers: list[int]) -> list[Item]:
+    def _pop(self, ranges: Ranges) -> list[Item]:
         """Strike items off the list of those outstanding: all of them, or none."""
         try:
-            items = self.outstanding.strike(numbers)
+            items = self.outstanding.strike(ranges)
         except KeyError as error:
             raise ProtocolError(f"item {error} is settled, but is not outstanding") from None
         if self._alone:
             self._alone = any(item.alone for item in self.outstanding.values())
         return items
 
-    def _settle(self, numbers: list[int]) -> list[Item]:
-        items = self._pop(numbers)
-        if numbers:  # they have been handed out, or will never be
+    def _settle(self, ranges: Ranges) -> list[Item]:
+        items = self._pop(ranges)
+        for _, last in ranges:  # they have been handed out, or will never be
             # Several frames may have come at once, and tasks settle in any order.
-            self.handed = max(self.handed, max(numbers) + 1)
+            self.handed = max(self.handed, last + 1)
         return items
 
     # -- results ----------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ class ServerSession(Session):
             return Arrived(frame.values, frame.size)
         if isinstance(frame, _frames.Undecodable):
             self._count_results(frame.count, frame.count, frame.size)
-            items = self._settle(frame.settled)
+            items = self._settle(ranges_of(frame.settled))
             self._confirm_later(1, frame.size)
             self._say_bye_if_due()
             return Undecodable(frame.error, frame.count, frame.size, items)
@@ -373,7 +373,8 @@ class ServerSession(Session):
         except ValueError as error:
             raise ProtocolError(str(error)) from None
         returned = outcome is Outcome.RETURNED  # which also happens to those not handed out
-        items = self._pop(frame.items) if returned else self._settle(frame.items)
+        ranges = ranges_of(frame.items)
+        items = self._pop(ranges) if returned else self._settle(ranges)
         self._confirm_later(1, 0)
         if outcome is Outcome.FAILED:
             self.blamed += len(items)
@@ -399,8 +400,8 @@ class ServerSession(Session):
         if handed > self.sent:
             raise ProtocolError(f"{handed} items have been handed out, but only {self.sent} sent")
         if not self.keeps:  # that is all that an item needs
-            numbers = [number for number, _ in self.outstanding.items() if number < handed]
-            self.settled += len(self._pop(numbers))
+            ranges = ranges_of(n for n, _ in self.outstanding.items() if n < handed)
+            self.settled += len(self._pop(ranges))
         self.handed = max(self.handed, handed)
 
     def _on_leave(self, body: bytes) -> Event | None:
@@ -411,7 +412,7 @@ class ServerSession(Session):
         self.left = True
         self.sending = False
         self._have_been_handed(handed)
-        items = self._pop([number for number, _ in self.outstanding.items() if number >= handed])
+        items = self._pop(ranges_of(n for n, _ in self.outstanding.items() if n >= handed))
         self._unflushed = 0
         self._say_bye_if_due()
         return Left(items)

@@ -27,10 +27,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from distchan import Channel, ChannelClosed, Client, ConnectionLost, DistchanError, WouldBlock
 from distchan._client_session import ClientSession, Fenced
 from distchan._dealer import Dealer
+from distchan._frames import numbers_of
 from distchan._hub import Hub
 from distchan._outstanding import Item
 from distchan._server_session import ServerSession
-from distchan._session import Event, Opened
+from distchan._session import Event, Opened, Session
 from distchan._wire import Outcome
 from distchan.errors import ProtocolError
 from tests import links
@@ -272,7 +273,7 @@ class DeliveryModel(RuleBasedStateMachine):
         assert self.hub.dealer is not None
         self.dealer = self.hub.dealer
         self.helping = False
-        self.speaking: ServerSession | None = None
+        self.speaking: Session | None = None
         self.close_server = asyncio.Event()
         self.serving = self.loop.create_task(self._serve())
 
@@ -346,31 +347,34 @@ class DeliveryModel(RuleBasedStateMachine):
                 super().help_suspects()
                 model.helping = False
 
-        def on_event(hub: Hub, session: ServerSession, event: Event) -> None:
-            self.speaking = session
-            original_on_event(hub, session, event)
-            self.speaking = None
+        class SpiedHub(Hub):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                types = {"session_type": SpiedServerSession, "dealer_type": SpiedDealer}
+                super().__init__(*arguments, **options, **types)
 
-        def on_client_event(client: Client, connection: Any, event: Event) -> None:
-            self._on_client_event(client, connection, event)
-            original_on_client_event(client, connection, event)
+            def on_event(self, session: Session, event: Event) -> None:
+                model.speaking = session
+                super().on_event(session, event)
+                model.speaking = None
+
+        def on_opened(client: Client, connection: Any, event: Event) -> None:
+            self._on_client_opened(client, connection, event)
+            original_on_opened(client, connection, event)
 
         self.clock = 1.0
-        original_on_event, original_on_client_event = Hub.on_event, Client._on_event
+        original_on_opened = Client._on_opened
         for patch in (
             links.clock(lambda: self.clock),
-            mock.patch("distchan._hub.ServerSession", SpiedServerSession),
-            mock.patch("distchan._hub.Dealer", SpiedDealer),
+            mock.patch("distchan.server.Hub", SpiedHub),
             mock.patch("distchan.client.ClientSession", SpiedClientSession),
-            mock.patch.object(Hub, "on_event", on_event),
-            mock.patch.object(Client, "_on_event", on_client_event),
+            mock.patch.object(Client, "_on_opened", on_opened),
         ):
             self.patches.enter_context(patch)
 
     def _on_failed(self, error: DistchanError) -> None:
         assert not isinstance(error, ProtocolError), error
 
-    def _on_client_event(self, client: Client, connection: Any, event: Event) -> None:
+    def _on_client_opened(self, client: Client, connection: Any, event: Event) -> None:
         """Which session of the server's is the client's own?"""
         if isinstance(event, Opened | Fenced):
             (worker,) = (worker for worker in self.workers if worker.client is client)
@@ -810,7 +814,8 @@ class DeliveryModel(RuleBasedStateMachine):
         client, session = worker.client, worker.own
         assert client._intake is not None
         holders = list(client._holdings)
-        assert client._holdings.held == sum(len(holder.items) for holder in holders)
+        assert client._holdings.held == sum(holder.count for holder in holders)
+        assert all(len(list(numbers_of(h.ranges()))) == h.count for h in holders if h.count)
         most = session._most_window
         assert client._intake.count + client._holdings.held <= most
         assert self.prefetch == "auto" or most <= self.prefetch

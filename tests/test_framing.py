@@ -16,8 +16,10 @@ from distchan._frames import (
     REFERENCE_THRESHOLD,
     GivenBack,
     Items,
+    Ranges,
     Results,
     Undecodable,
+    numbers_of,
 )
 from distchan._wire import (
     CONTROL_LIMIT,
@@ -48,6 +50,19 @@ def framing(request: pytest.FixtureRequest) -> Any:
 
 def run_of_items(first: int, values: list[Any], tickets: list[bytes], size: int) -> Items:
     return Items(first, values, bytearray().join(tickets), size)
+
+
+def run_of_results(
+    values: list[Any], size: int, settled: list[int], frames: int, last: int
+) -> Results:
+    """settled: the numbers one by one."""
+    ranges: Ranges = []
+    for number in settled:
+        if ranges and ranges[-1][1] + 1 == number:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return Results(values, size, ranges, frames, last)
 
 
 # The frames as docs/protocol.md lays them out, independently of the twins.
@@ -133,7 +148,7 @@ ENDS: dict[str, tuple[Callable[..., Any], bytes, list[Any]]] = {
     "server": (
         results_decoder,
         settle(0, [5], [b"a"]) + result(1, b"b"),
-        [Results([b"a", b"b"], 2, [5], 2, 1)],
+        [run_of_results([b"a", b"b"], 2, [5], 2, 1)],
     ),
 }
 
@@ -162,10 +177,10 @@ def join(things: list[Any], thing: Any) -> None:
             last.size + thing.size,
         )
     elif isinstance(last, Results) and isinstance(thing, Results):
-        things[-1] = Results(
+        things[-1] = run_of_results(
             last.values + thing.values,
             last.size + thing.size,
-            last.settled + thing.settled,
+            [*numbers_of(last.settled), *numbers_of(thing.settled)],
             last.frames + thing.frames,
             thing.last if thing.values else last.last,
         )
@@ -481,13 +496,13 @@ def test_a_server_gets_control_frames_and_runs_in_order(framing: Any) -> None:
         + settle(5, [], [])
     )
     assert decoder.read() == (Kind.WINDOW, b"window")
-    assert decoder.read() == Results(
+    assert decoder.read() == run_of_results(
         [b"a", b"bb", b"ccc", b"", b"d"], 7, [3, 2**64 - 1, 1], frames=4, last=3
     )
     assert decoder.read() == (Kind.LEAVE, b"")
-    assert decoder.read() == Results([b"e"], 1, [], frames=1, last=1)
+    assert decoder.read() == run_of_results([b"e"], 1, [], frames=1, last=1)
     assert decoder.read() == (Kind.PONG, b"")
-    assert decoder.read() == Results([], 0, [], frames=1, last=0)
+    assert decoder.read() == run_of_results([], 0, [], frames=1, last=0)
     assert decoder.read() is None
 
 
@@ -496,9 +511,9 @@ def test_the_last_frame_that_counts_for_credit_is_the_last_with_results(
 ) -> None:
     decoder = results_decoder(framing)
     decoder.feed(result(0, b"a") + settle(1, [0], [b"b", b"c"]) + settle(2, [1], []))
-    assert decoder.read() == Results([b"a", b"b", b"c"], 3, [0, 1], frames=3, last=2)
+    assert decoder.read() == run_of_results([b"a", b"b", b"c"], 3, [0, 1], frames=3, last=2)
     decoder.feed(settle(3, [2], []))
-    assert decoder.read() == Results([], 0, [2], frames=1, last=0)
+    assert decoder.read() == run_of_results([], 0, [2], frames=1, last=0)
 
 
 def test_what_gives_items_back_comes_by_itself(framing: Any) -> None:
@@ -512,13 +527,13 @@ def test_what_gives_items_back_comes_by_itself(framing: Any) -> None:
         + control(Kind.PING)
         + settle(5, [7], [b"b"])
     )
-    assert decoder.read() == Results([b"a"], 1, [], frames=1, last=1)
+    assert decoder.read() == run_of_results([b"a"], 1, [], frames=1, last=1)
     assert decoder.read() == GivenBack(Outcome.FAILED, [3, 4], b"why")
     assert decoder.read() == GivenBack(Outcome.RETURNED, [5], b"\xff")
     assert decoder.read() == GivenBack(Outcome.UNDECODABLE, [], b"")
     assert decoder.read() == GivenBack(255, [6], b"unknown")
     assert decoder.read() == (Kind.PING, b"")
-    assert decoder.read() == Results([b"b"], 1, [7], frames=1, last=1)
+    assert decoder.read() == run_of_results([b"b"], 1, [7], frames=1, last=1)
     assert decoder.read() is None
 
 
@@ -535,10 +550,10 @@ def test_an_incomplete_frame_does_not_hold_back_the_run_before_it(framing: Any) 
     stream = settle(0, [1], [b"a"]) + settle(1, [2], [b"b"])
     decoder = results_decoder(framing)
     decoder.feed(stream[:-1])
-    assert decoder.read() == Results([b"a"], 1, [1], 1, 1)
+    assert decoder.read() == run_of_results([b"a"], 1, [1], 1, 1)
     assert decoder.read() is None
     decoder.feed(stream[-1:])
-    assert decoder.read() == Results([b"b"], 1, [2], 1, 1)
+    assert decoder.read() == run_of_results([b"b"], 1, [2], 1, 1)
 
 
 def test_the_two_ends_have_their_own_data_frames(framing: Any) -> None:
@@ -549,7 +564,7 @@ def test_the_two_ends_have_their_own_data_frames(framing: Any) -> None:
     assert client.read() == (Kind.RESULT, bytes(8) + b"r")
     assert client.read() == (Kind.SETTLE, settle(1, [2], [b"s"])[9:])
     assert server.read() == (Kind.ITEM, bytes(8) + ticket() + b"i")
-    assert server.read() == Results([b"r", b"s"], 2, [2], 2, 1)
+    assert server.read() == run_of_results([b"r", b"s"], 2, [2], 2, 1)
 
 
 def test_before_anything_is_expected_every_frame_is_a_control_frame(framing: Any) -> None:
@@ -574,7 +589,7 @@ def test_decoder_takes_any_buffer_and_keeps_none_that_may_change(
         source = bytearray(piece)
         decoder.feed(wrap(source))
         source[:] = b"?" * len(source)
-    assert decoder.read() == Results([b"first", b"second"], 11, [1], 2, 1)
+    assert decoder.read() == run_of_results([b"first", b"second"], 11, [1], 2, 1)
     assert decoder.read() == (Kind.CLOSE, b"close")
 
 
@@ -595,8 +610,8 @@ def test_large_frames_arrive_in_pieces(framing: Any) -> None:
         while (thing := decoder.read()) is not None:
             things.append((count, thing))
     assert things == [
-        (64, Results([payload], len(payload), [], 1, 1)),
-        (128, Results([payload, b""], len(payload), [7], 1, 2)),
+        (64, run_of_results([payload], len(payload), [], 1, 1)),
+        (128, run_of_results([payload, b""], len(payload), [7], 1, 2)),
         (128, (Kind.PING, b"")),
     ]
 
@@ -626,11 +641,11 @@ def test_repeated_results_are_skipped(framing: Any) -> None:
         settle(1, [1], [bytes(101)]),
     ]
     decoder.feed(settle(0, [5], [b"a"]) + result(1, b"b") + b"".join(repeated))
-    assert decoder.read() == Results([b"a", b"b"], 2, [5], 2, 1)
+    assert decoder.read() == run_of_results([b"a", b"b"], 2, [5], 2, 1)
     decoder.feed(b"".join(repeated))
     assert decoder.read() is None
     decoder.feed(result(2, b"c") + b"".join(repeated) + settle(3, [6], [b"d"]))
-    assert decoder.read() == Results([b"c", b"d"], 2, [6], 2, 1)
+    assert decoder.read() == run_of_results([b"c", b"d"], 2, [6], 2, 1)
     assert decoder.read() is None
 
 
@@ -651,7 +666,7 @@ def test_what_came_back_by_itself_has_had_its_number(framing: Any) -> None:
         decoder.feed(result(number, b"repeated"))
         assert decoder.read() is None
     decoder.feed(result(3, b"a"))
-    assert decoder.read() == Results([b"a"], 1, [], 1, 1)
+    assert decoder.read() == run_of_results([b"a"], 1, [], 1, 1)
 
 
 @pytest.mark.parametrize("first", [0, 1, 2**32, 2**63 - 1])
@@ -668,7 +683,7 @@ def test_numbers_begin_with_the_first_that_is_expected(framing: Any, first: int)
     server.expect_results(identity, first=first)
     server.feed(b"".join(result(number, b"r") for number in (0, first - 1, first) if number >= 0))
     server.feed(settle(first + 1, [1], [b"s"]) + settle(first + 3, [1], [b"t"]))
-    assert server.read() == Results([b"r", b"s"], 2, [1], 2, 1)
+    assert server.read() == run_of_results([b"r", b"s"], 2, [1], 2, 1)
     with pytest.raises(ProtocolError, match=rf" {first + 2} or a repeated one, got {first + 3}$"):
         server.read()
 
@@ -865,7 +880,7 @@ def test_frames_at_their_limits_pass(framing: Any, max_frame_size: int) -> None:
     server = results_decoder(framing, max_frame_size=max_frame_size)
     server.feed(longest_control + result(0, payload) + settle(1, most, [payload, b""]))
     assert server.read() == (Kind.ERROR, b"e" * (CONTROL_LIMIT - 1))
-    assert server.read() == Results([payload, payload, b""], 2 * max_frame_size, most, 2, 2)
+    assert server.read() == run_of_results([payload, payload, b""], 2 * max_frame_size, most, 2, 2)
     # No limit but that of the frame applies to a reason.
     reason = b"r" * (max_frame_size + CONTROL_LIMIT - DATA_PREFIX - SETTLE_PREFIX - 4)
     server.feed(settle(2, [], [reason], Outcome.FAILED))
@@ -996,11 +1011,11 @@ def test_of_a_settle_frame_all_results_decode_or_none_counts(framing: Any) -> No
         + result(3, b"!")
         + settle(4, [4], [b"d"])
     )
-    assert decoder.read() == Results([b"a"], 1, [], 1, 1)
+    assert decoder.read() == run_of_results([b"a"], 1, [], 1, 1)
     assert comparable(decoder.read()) == undecodable(Kind.SETTLE, 1, 3, 6, [1, 2])
     assert comparable(decoder.read()) == undecodable(Kind.SETTLE, 2, 1, 1, [3])
     assert comparable(decoder.read()) == undecodable(Kind.RESULT, 3, 1, 1, [])
-    assert decoder.read() == Results([b"d"], 1, [4], 1, 1)
+    assert decoder.read() == run_of_results([b"d"], 1, [4], 1, 1)
     assert decoder.read() is None
 
 
@@ -1022,12 +1037,12 @@ def test_the_reason_why_items_come_back_is_not_decoded(framing: Any) -> None:
         (
             "server",
             result(0, b"a") + settle(1, [1], [b"b"]) + result(2, b"c"),
-            Results([b"a", b"b", b"c"], 3, [1], 3, 1),
+            run_of_results([b"a", b"b", b"c"], 3, [1], 3, 1),
         ),
         (
             "server",
             settle(0, [1], [b"a"]) + settle(1, [2, 3], [b"b", b"c", b"d"]),
-            Results([b"a", b"b", b"c", b"d"], 4, [1, 2, 3], 2, 3),
+            run_of_results([b"a", b"b", b"c", b"d"], 4, [1, 2, 3], 2, 3),
         ),
     ],
 )
@@ -1068,7 +1083,7 @@ def test_decode_may_feed_the_decoder(framing: Any) -> None:
     for piece in split(result(0, b"first") + settle(1, [5], [b"second", b"third"]), [10, 40]):
         decoder.feed(piece)
     expected = [b"first", b"second", b"third", *(b"more" * number for number in range(2, 201))]
-    assert decoder.read() == Results(expected, sum(map(len, expected)), [5], 201, 1)
+    assert decoder.read() == run_of_results(expected, sum(map(len, expected)), [5], 201, 1)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -1167,7 +1182,7 @@ def what_comes_out(calls: list[Call]) -> list[Any]:
         elif method == "add_item":
             join(things, run_of_items(number, entries, [ticket(*arguments[:2])], size))
         else:
-            join(things, Results(entries, size, items, 1, len(entries)))
+            join(things, run_of_results(entries, size, items, 1, len(entries)))
     return things
 
 
