@@ -6,8 +6,9 @@ import errno
 import os
 import socket
 import stat
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from distchan.errors import AddressInUse
 
@@ -16,14 +17,12 @@ __all__ = ["BACKLOG", "TcpAddress", "UnixAddress", "UnixPath", "listen", "parse"
 BACKLOG = 512
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
+class TcpAddress(msgspec.Struct, frozen=True):
     host: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
+class UnixAddress(msgspec.Struct, frozen=True):
     path: str
 
 

@@ -4,7 +4,7 @@ What is compiled stands beside its Python source under the same name, so that an
 compiled module where there is one. ``DISTCHAN_NO_EXTENSIONS``, set to anything but ``0`` and the
 empty string, asks for Python. Compiled modules that are there but cannot be loaded are an error.
 
-setup.py builds all of them or none: one tells for all.
+setup.py builds all of them or none: one tells for all, the one that needs no other.
 """
 
 import os
@@ -33,7 +33,7 @@ def _choose() -> Literal["cython", "python"]:
                 (SourcelessFileLoader, BYTECODE_SUFFIXES),
             )
         return "python"
-    file = import_module(f"{__package__}._framing").__file__ or ""
+    file = import_module(f"{__package__}._pace").__file__ or ""
     return "cython" if file.endswith(tuple(EXTENSION_SUFFIXES)) else "python"
 
 

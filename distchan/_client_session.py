@@ -10,7 +10,7 @@ than that in advance. ``written`` is what the server knows once everything that 
 returned arrives.
 """
 
-import secrets
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -106,7 +106,7 @@ class ClientSession(Session):
         decode: Callable[[bytes], object],
     ) -> None:
         super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
-        self.id = secrets.token_bytes(16)
+        self.id = os.urandom(16)
         self._left = False
         #: Whether the window is to follow the work, and the largest one that both ends allow.
         self.adapts = True

@@ -7,7 +7,7 @@ on with what it holds.
 """
 
 import logging
-import secrets
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -54,7 +54,7 @@ class Dealer(Outlet):
         self.unencodable = 0
         self.dealt = 0
         # Ids serve users as idempotency keys: a restarted server must not use the same ones again.
-        self._next_id = secrets.randbits(62)
+        self._next_id = int.from_bytes(os.urandom(8)) >> 2
         self._ring: Ring[ServerSession] = Ring()
         self._suspects: deque[Item] = deque()
         self._returned: deque[Item] = deque()

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
+
+import msgspec
 
 from distchan import codecs
 from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello
@@ -36,8 +37,7 @@ ANY_PREFETCH_BYTES: Final = 2**62
 _LOGGER: Final = logging.getLogger("distchan")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The options of both ends, checked. Raises TypeError or ValueError for senseless ones."""
 
     codec: str | Codec
@@ -50,7 +50,7 @@ class Options:
     heartbeat: float
     handshake_timeout: float
     drain_timeout: float
-    logger: logging.Logger | None = field(default=None)
+    logger: logging.Logger | None = None
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("at-least-once", "at-most-once"))

@@ -15,11 +15,9 @@ Anything else: an object of your own with ``name``, ``encode`` and ``decode`` (s
 """
 
 import functools
-import pickle
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, get_args, get_origin
 
 import msgspec
@@ -49,8 +47,7 @@ class Codec(Protocol):
         """The item that was encoded as ``data``."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Builtin:
+class _Builtin(msgspec.Struct, frozen=True):
     """A built-in codec. Its two callables are C functions: no Python frame per item."""
 
     name: str
@@ -118,6 +115,8 @@ def _raw(item_type: object) -> Codec:
 
 
 def _pickle(item_type: object) -> Codec:
+    import pickle  # which the other codecs do without
+
     return _Builtin("pickle", functools.partial(pickle.dumps, protocol=5), pickle.loads)
 
 

@@ -29,7 +29,7 @@ def turns(ring: Any, count: int) -> list[Any]:
     return [ring.select() for _ in range(count)]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 63, 64, 65, 128, 1000])
 def test_call_i_selects_member_i_mod_n(ring: Any, n: int) -> None:
     for member in range(n):
         ring.join(member, ready=True)
@@ -54,6 +54,34 @@ def test_members_that_are_not_ready_are_passed_over_and_keep_their_place(ring: A
     assert turns(ring, 4) == ["a", "c", "d", "a"]
     ring.mark("b", True)
     assert turns(ring, 4) == ["b", "c", "d", "a"]
+
+
+# Compiled, 64 members at a time are looked through.
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 127, 128, 129, 200])
+def test_the_only_one_that_is_ready_is_found_from_everywhere(ring: Any, n: int) -> None:
+    for member in range(n):
+        ring.join(member)
+    for last in range(n):
+        for only in {0, last - 1, last, last + 1, n // 2, n - 1} & set(range(n)):
+            ring.mark(last, True)
+            assert ring.select() == last
+            ring.mark(last, False)
+            assert ring.select() is None
+            ring.mark(only, True)
+            assert turns(ring, 2) == [only, only]
+            ring.mark(only, False)
+
+
+def test_nobody_is_lost_among_ten_thousand(ring: Any) -> None:
+    for member in range(10_000):
+        ring.join(member, ready=True)
+    for member in range(10_000):
+        ring.mark(member, member % 997 == 5)
+    few = list(range(5, 10_000, 997))
+    assert turns(ring, 2 * len(few)) == 2 * few
+    for member in range(9000):
+        ring.leave(member)
+    assert (ring.ready, turns(ring, 3)) == (1, [9975, 9975, 9975])
 
 
 def test_marking_twice_gives_no_second_turn(ring: Any) -> None:
@@ -215,6 +243,11 @@ def test_turns_are_fair(readiness: list[bool], rounds: int) -> None:
         assert turns(ring, rounds * len(expected)) == expected * rounds
 
 
+#: The compiled twin looks through 64 at a time, and closes holes when half of the slots are holes.
+MEMBERS = st.integers(0, 150)
+CROWDS = st.integers(2, 150)
+
+
 class Rings(RuleBasedStateMachine):
     """Both twins and the model go through the same history."""
 
@@ -225,7 +258,7 @@ class Rings(RuleBasedStateMachine):
         self.ready: set[int] = set()
         self.turn = 0  # an index into the order
 
-    @rule(member=st.integers(0, 30), ready=st.booleans())
+    @rule(member=MEMBERS, ready=st.booleans())
     def join(self, member: int, ready: bool) -> None:
         if member in self.order:
             for ring in self.rings:
@@ -238,7 +271,7 @@ class Rings(RuleBasedStateMachine):
         if ready:
             self.ready.add(member)
 
-    @rule(member=st.integers(0, 30))
+    @rule(member=MEMBERS)
     def leave(self, member: int) -> None:
         if member not in self.order:
             for ring in self.rings:
@@ -252,7 +285,18 @@ class Rings(RuleBasedStateMachine):
         self.order.remove(member)
         self.ready.discard(member)
 
-    @rule(member=st.integers(0, 30), ready=st.booleans())
+    @rule(first=MEMBERS, count=CROWDS, ready=st.booleans())
+    def join_in_a_crowd(self, first: int, count: int, ready: bool) -> None:
+        for member in range(first, first + count):
+            if member not in self.order:
+                self.join(member, ready)
+
+    @rule(first=MEMBERS, count=CROWDS)
+    def leave_in_a_crowd(self, first: int, count: int) -> None:
+        for member in self.order[first : first + count]:
+            self.leave(member)
+
+    @rule(member=MEMBERS, ready=st.booleans())
     def mark(self, member: int, ready: bool) -> None:
         if member not in self.order:
             for ring in self.rings:
@@ -277,10 +321,8 @@ class Rings(RuleBasedStateMachine):
         for ring in self.rings:
             assert list(ring) == self.order
             assert len(ring) == len(self.order)
-            assert (ring.ready > 0) == bool(self.ready)
-            assert [member in ring for member in range(31)] == [
-                member in self.order for member in range(31)
-            ]
+            assert ring.ready == len(self.ready)
+            assert {member for member in range(300) if member in ring} == set(self.order)
 
 
 TestRings = Rings.TestCase
