@@ -4,11 +4,29 @@
 import asyncio
 import sys
 
-from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
+from libc.stdint cimport uint64_t
 
 __all__ = ["running_task", "task_of"]
+
+cdef extern from *:
+    """
+    /* Another one after each change of a dictionary, of whichever; 0 where there is none. */
+    #if PY_VERSION_HEX < 0x030C0000
+    #define dict_version(d) (((PyDictObject*)(d))->ma_version_tag)
+    #else
+    #define dict_version(d) ((void)(d), (uint64_t)0)
+    #endif
+    """
+    uint64_t dict_version(object dictionary)
+
+# What was found last, in borrowed references: as long as the dictionary has not changed it holds
+# them. Tasks ask several times per step, and to look one up costs four times as much.
+cdef uint64_t _version = 0
+cdef PyObject* _loop = NULL
+cdef PyObject* _task = NULL
 
 # Until 3.13 asyncio keeps them in a dictionary; later ones find them by themselves.
 cdef dict _tasks = asyncio.tasks._current_tasks if sys.version_info < (3, 14) else None
@@ -19,14 +37,14 @@ cdef object _running_loop = asyncio._get_running_loop
 cdef inline _task_of(loop):
     if _tasks is None:
         return _current_task(loop)
-    cdef PyObject* key
+    global _version, _loop, _task
     cdef PyObject* task
-    cdef Py_ssize_t position = 0
-    # Hardly ever do several loops run: to look at the one entry takes a third of looking it up.
-    if len(_tasks) == 1 and PyDict_Next(_tasks, &position, &key, &task) and key == <PyObject*>loop:
-        return <object>task
-    task = PyDict_GetItemWithError(_tasks, loop)
-    return None if task == NULL else <object>task
+    if <PyObject*>loop != _loop or not _version or dict_version(_tasks) != _version:
+        task = PyDict_GetItemWithError(_tasks, loop)
+        _task = <PyObject*>None if task == NULL else task
+        _loop = <PyObject*>loop
+        _version = dict_version(_tasks)
+    return <object>_task
 
 
 cpdef running_task():
