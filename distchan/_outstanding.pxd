@@ -2,7 +2,7 @@ cimport cython
 
 
 @cython.no_gc
-@cython.freelist(256)
+@cython.freelist(1024)
 cdef class Item:
     cdef public unsigned long long id
     cdef public bytes payload
@@ -21,6 +21,8 @@ cdef class Outstanding:
     cdef readonly long long count
     cdef readonly long long size
 
+    @cython.locals(first=cython.ulonglong, stop=cython.ulonglong, number=cython.ulonglong)
+    cpdef list below(self, unsigned long long end)
     cpdef add(self, Item item)
     @cython.locals(
         items=list, struck=list, item=Item, base=cython.ulonglong, first=cython.ulonglong,

@@ -66,6 +66,20 @@ class Outstanding:
     def values(self) -> list[Item]:
         return [item for item in self._items if item is not None]
 
+    def below(self, end: int) -> Ranges:
+        """The numbers of all before that one."""
+        ranges: Ranges = []
+        first = self._base
+        stop = min(end, first + len(self._items))
+        for number in range(first, stop):
+            if self._items[number - self._base] is None:
+                if first < number:
+                    ranges.append((first, number - 1))
+                first = number + 1
+        if first < stop:
+            ranges.append((first, stop - 1))
+        return ranges
+
     def add(self, item: Item) -> None:
         self._items.append(item)
         self.count += 1

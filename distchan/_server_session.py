@@ -400,8 +400,7 @@ class ServerSession(Session):
         if handed > self.sent:
             raise ProtocolError(f"{handed} items have been handed out, but only {self.sent} sent")
         if not self.keeps:  # that is all that an item needs
-            ranges = ranges_of(n for n, _ in self.outstanding.items() if n < handed)
-            self.settled += len(self._pop(ranges))
+            self.settled += len(self._pop(self.outstanding.below(handed)))
         self.handed = max(self.handed, handed)
 
     def _on_leave(self, body: bytes) -> Event | None:
