@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 from distchan._address import spell
 from distchan._client_session import ClientSession
 from distchan._liveness import keep_alive, unanswered_for
+from distchan._nearness import keep_in_cache
 from distchan._pump import Handler, Pump
 from distchan._session import Event, Session
 from distchan.errors import DistchanError, HandshakeError
@@ -85,7 +86,9 @@ class Connection(Pump, asyncio.BufferedProtocol):
         # With the default limits uvloop keeps what is written until the end of the loop's turn.
         self._transport.set_write_buffer_limits(high=0)
         self.peer_address = spell(transport.get_extra_info("peername"))
-        keep_alive(transport.get_extra_info("socket"), self._heartbeat)
+        sock = transport.get_extra_info("socket")
+        keep_alive(sock, self._heartbeat)
+        keep_in_cache(sock)
         if self._handshake_timeout is not None:
             self._set_deadline(self._handshake_timeout, self._too_late)
         self._check_heartbeat_later()
@@ -108,6 +111,7 @@ class Connection(Pump, asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """The peer has closed: from here on, nothing that is written arrives."""
+        self.receive_due()
         self.heard_all = True
         self._closing = True
         self._set_deadline(_LINGER, self.abort)
@@ -116,6 +120,7 @@ class Connection(Pump, asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is None:
             return  # it has been abandoned before
+        self.receive_due()
         if error is not None and not self._closing:
             self._hear_last_words(self._transport)
         self._closing = True

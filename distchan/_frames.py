@@ -19,6 +19,15 @@ REFERENCE_THRESHOLD: Final = 32 * 1024
 #: How much may be received at once, in bytes, in memory that all decoders share.
 SHARED_MEMORY: Final = 256 * 1024
 
+#: What a decoder advises when it has received something: to read() at once; to read() soon, for
+#: there is more of it to come and nothing is lost by reading all of it together; or at once, and
+#: to have it handed on before more is received. From BURST bytes on it is the last: when they are
+#: gone, their memory is used again, and fresh memory costs more than what is written into it.
+NOW: Final = 0
+SOON: Final = 1
+NOW_AND_PAUSE: Final = 2
+BURST: Final = 1024 * 1024
+
 #: The largest length that the int32 of a header can hold.
 MAX_LENGTH: Final = MAX_FRAME_SIZE + CONTROL_LIMIT
 

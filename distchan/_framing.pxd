@@ -69,6 +69,8 @@ cdef class Decoder:
     cdef int64_t _large_size
     cdef Py_ssize_t _large_filled
     cdef bint _receives_large
+    # Nothing is known of the frame after a large payload: a look at its beginning comes first.
+    cdef bint _looks_ahead
 
     cpdef feed(self, data)
     cpdef read(self)
@@ -81,9 +83,11 @@ cdef class Decoder:
         self, int kind, const uint8_t* frame, Py_ssize_t available, int64_t length
     ) except -1
     cdef char* _large_room(self, Py_ssize_t* room) except NULL
+    cdef int _resize_large(self, Py_ssize_t capacity) except -1
     cdef bint _fill_large(self) except -1
     cpdef get_buffer(self)
-    cpdef buffer_updated(self, Py_ssize_t size)
+    cpdef int buffer_updated(self, Py_ssize_t size) except -1
+    cdef tuple _advance(self)
     cdef int _take_settle(self, const uint8_t* payload, Py_ssize_t length) except -1
     cdef int _settle(self, const uint8_t* numbers, int64_t count) except -1
     cdef int _end_range(self) except -1

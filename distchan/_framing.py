@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ._frames import (
     MAX_LENGTH,
+    NOW,
     REFERENCE_THRESHOLD,
     SHARED_MEMORY,
     GivenBack,
@@ -292,9 +293,10 @@ class Decoder:
         """
         return _shared
 
-    def buffer_updated(self, size: int) -> None:
-        """So many bytes have been put there."""
+    def buffer_updated(self, size: int) -> int:
+        """So many bytes have been put there: what now, see _frames."""
         self.feed(bytes(_shared[:size]))
+        return NOW
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""

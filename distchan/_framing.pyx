@@ -49,13 +49,21 @@ cdef int ITEM = _wire.Kind.ITEM
 cdef int SETTLE = _wire.Kind.SETTLE
 cdef int RESULT = _wire.Kind.RESULT
 cdef int DONE = _wire.Outcome.DONE
-# From so many missing bytes on, a payload is received where it stays: less would only mean that less
-# is received at once. And how much of it is allocated at first, whatever length the frame claims.
-cdef Py_ssize_t LARGE = _frames.SHARED_MEMORY
+cdef int NOW = _frames.NOW
+cdef int SOON = _frames.SOON
+cdef int NOW_AND_PAUSE = _frames.NOW_AND_PAUSE
+cdef Py_ssize_t BURST = _frames.BURST
+# From so many bytes on, a payload is received where it stays: for less, a copy costs less than a
+# system call. And how much of it is allocated at first, whatever length the frame claims.
+cdef Py_ssize_t LARGE = 32 * 1024
 cdef Py_ssize_t FIRST_LARGE = 1024 * 1024
+# What is received together with the end of a large payload: the beginning of the next frame, so that
+# it takes no system call of its own to learn whether that one is large, too.
+cdef Py_ssize_t BEYOND = HEADER_SIZE + DATA_PREFIX + TICKET_SIZE
 
 _shared_memory = bytearray(_frames.SHARED_MEMORY)
 _shared = memoryview(_shared_memory)
+_first = _shared[:BEYOND]
 
 # The first allocation of a buffer; about twenty frames of fifty bytes.
 cdef Py_ssize_t FIRST_CAPACITY = 1024
@@ -361,6 +369,7 @@ cdef class Decoder:
         self._reading = False
         self._large = None
         self._receives_large = False
+        self._looks_ahead = False
 
     def expect_items(self, decode, first=0):
         """Allow ITEM frames from now on, from number ``first``; ``decode`` makes their values."""
@@ -392,16 +401,22 @@ cdef class Decoder:
             and self._large_filled < self._large_size
         )
         if not self._receives_large:
-            return _shared
+            return _first if self._looks_ahead else _shared
         cdef char* to = self._large_room(&room)
         return PyMemoryView_FromMemory(to, room, PyBUF_WRITE)
 
-    cpdef buffer_updated(self, Py_ssize_t size):
-        """So many bytes have been put there."""
-        if self._receives_large:
-            self._large_filled += size
-        else:
+    cpdef int buffer_updated(self, Py_ssize_t size) except -1:
+        """So many bytes have been put there: what now, see _frames."""
+        self._looks_ahead = False
+        if not self._receives_large:
             self.feed(PyBytes_FromStringAndSize(PyByteArray_AS_STRING(_shared_memory), size))
+            return NOW
+        self._large_filled += size
+        if self._large_filled >= self._large_size:
+            self._advance()  # returns no control frame, for the payload has begun a run
+        if self._size >= BURST:
+            return NOW_AND_PAUSE
+        return NOW if self._large is None else SOON
 
     cpdef feed(self, data):
         """Take in the next bytes of the stream. Nothing is looked at before ``read()``."""
@@ -417,21 +432,7 @@ cdef class Decoder:
         What is wrong with the stream is raised once all before it has been returned, and then
         for ever.
         """
-        if self._reading:
-            raise _frames.reentered()
-        self._reading = True
-        control = None
-        try:
-            if self._error is None and self._apart is None:
-                control = self._cut()
-        except ProtocolError as error:
-            self._error = error
-            self._buffer = b""
-            self._large = None
-            self._receives_large = False
-            self._waiting.clear()
-        finally:
-            self._reading = False
+        control = self._advance()
         if self._count:
             return self._end_run()
         if self._apart is not None:
@@ -441,6 +442,24 @@ cdef class Decoder:
             # Without with_traceback() the traceback would grow with every repetition.
             raise self._error.with_traceback(None)
         return control
+
+    cdef tuple _advance(self):
+        """Cut what has come into frames. What is wrong with it is kept for read()."""
+        if self._reading:
+            raise _frames.reentered()
+        self._reading = True
+        try:
+            if self._error is None and self._apart is None:
+                return self._cut()
+        except ProtocolError as error:
+            self._error = error
+            self._buffer = b""
+            self._large = None
+            self._receives_large = False
+            self._waiting.clear()
+        finally:
+            self._reading = False
+        return None
 
     cdef int _expect(self, decode, first) except -1:
         if self._reading:
@@ -560,34 +579,45 @@ cdef class Decoder:
         cdef Py_ssize_t start = HEADER_SIZE + self._least[kind]
         cdef Py_ssize_t here = available - start
         cdef int64_t size = length - self._least[kind]
-        if kind == SETTLE or here < 0 or size - here < LARGE:
+        if kind == SETTLE or here < 0 or size < LARGE:
             return False
         if read64(frame + HEADER_SIZE + 1) != self._next_number:
             return False  # repeated, or wrong: which is found out when all of it is there
-        self._large = PyBytes_FromStringAndSize(NULL, min(size, max(2 * here, FIRST_LARGE)))
-        memcpy(PyBytes_AS_STRING(self._large), frame + start, here)
-        if kind == ITEM:
-            memcpy(self._large_ticket, frame + HEADER_SIZE + DATA_PREFIX, TICKET_SIZE)
         self._large_kind = kind
         self._large_size = size
         self._large_filled = here
+        if here:
+            self._large = PyBytes_FromStringAndSize(
+                NULL, min(size, max(2 * here, FIRST_LARGE)) + BEYOND
+            )
+            memcpy(PyBytes_AS_STRING(self._large), frame + start, here)
+        else:
+            self._large = b""  # memory that is going to be given back meanwhile may serve
+        if kind == ITEM:
+            memcpy(self._large_ticket, frame + HEADER_SIZE + DATA_PREFIX, TICKET_SIZE)
         self._buffer, self._position = b"", 0
         return True
 
     cdef char* _large_room(self, Py_ssize_t* room) except NULL:
         """Where the next bytes of the payload go, and how many. It grows with what has come."""
         cdef Py_ssize_t capacity = PyBytes_GET_SIZE(self._large)
-        cdef PyObject* large
-        if self._large_filled == capacity:
-            capacity = min(self._large_size, 2 * capacity)
-            large = <PyObject*>self._large
-            Py_INCREF(self._large)
-            self._large = None
-            _PyBytes_Resize(&large, capacity)
-            self._large = <object>large
-            Py_DECREF(self._large)
+        if capacity == 0:
+            capacity = min(self._large_size, FIRST_LARGE) + BEYOND
+            self._large = PyBytes_FromStringAndSize(NULL, capacity)
+        elif self._large_filled == capacity:
+            capacity = min(self._large_size, 2 * capacity) + BEYOND
+            self._resize_large(capacity)
         room[0] = capacity - self._large_filled
         return PyBytes_AS_STRING(self._large) + self._large_filled
+
+    cdef int _resize_large(self, Py_ssize_t capacity) except -1:
+        cdef PyObject* large = <PyObject*>self._large
+        Py_INCREF(self._large)
+        self._large = None
+        _PyBytes_Resize(&large, capacity)
+        self._large = <object>large
+        Py_DECREF(self._large)
+        return 0
 
     cdef bint _fill_large(self) except -1:
         """Go on with a large payload; False if more bytes are needed."""
@@ -599,6 +629,7 @@ cdef class Decoder:
                 return False
             piece = self._waiting[0]
             to = self._large_room(&room)
+            room = min(room, self._large_size - self._large_filled)
             size = min(room, PyBytes_GET_SIZE(piece) - self._taken)
             memcpy(to, PyBytes_AS_STRING(piece) + self._taken, size)
             self._large_filled += size
@@ -606,6 +637,15 @@ cdef class Decoder:
             if self._taken == PyBytes_GET_SIZE(piece):
                 self._waiting.popleft()
                 self._taken = 0
+        cdef Py_ssize_t beyond = self._large_filled - self._large_size
+        if beyond:
+            self._buffer = PyBytes_FromStringAndSize(
+                PyBytes_AS_STRING(self._large) + self._large_size, beyond
+            )
+            self._large_filled = self._large_size
+        self._looks_ahead = beyond < BEYOND
+        if PyBytes_GET_SIZE(self._large) > self._large_size:
+            self._resize_large(self._large_size)
         self._take_single(self._large_kind, self._large_ticket, self._large)
         self._next_number += 1
         self._large = None

@@ -1,6 +1,10 @@
 from distchan._session cimport Session
 
 
+cdef int _SOON
+cdef int _NOW_AND_PAUSE
+
+
 cdef class Handler:
     cpdef on_event(self, Session session, event)
 
@@ -13,6 +17,7 @@ cdef class Pump:
     cdef public object _loop
     cdef public object _transport
     cdef bint _greeted
+    cdef bint _receipt_due
     cdef bint _flush_scheduled
     cdef public bint _writable
     cdef public bint _closing

@@ -5,11 +5,17 @@ What happens once per connection is in _connection.py.
 
 import asyncio
 import logging
+from typing import Final
 
+from distchan._frames import NOW_AND_PAUSE, SOON
 from distchan._session import Event, Session
 from distchan.errors import DistchanError, ProtocolError
 
 __all__ = ["Handler", "Pump"]
+
+# C integers in the compiled module.
+_SOON: Final = SOON
+_NOW_AND_PAUSE: Final = NOW_AND_PAUSE
 
 
 class Handler:
@@ -32,6 +38,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._greeted = False
+        self._receipt_due = False
         self._flush_scheduled = False
         self._writable = True
         self._closing = False
@@ -56,9 +63,35 @@ class Pump:
         return self.session.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        if not self._closing:  # otherwise an error has been reported, or everything said
-            self.session.buffer_updated(nbytes)
+        if self._closing:  # an error has been reported, or everything said
+            return
+        advice = self.session.buffer_updated(nbytes)
+        if advice != _SOON:
             self.read_events()
+            if advice == _NOW_AND_PAUSE:
+                self._pause_reading()
+        elif not self._receipt_due:
+            self._receipt_due = True
+            self._loop.call_soon(self.receive_due)
+
+    def receive_due(self) -> None:
+        """Do what has been put off until more has come."""
+        if self._receipt_due:
+            self._receipt_due = False
+            if not self._closing:
+                self.read_events()
+
+    def _pause_reading(self) -> None:
+        """Until the tasks that have just been woken have had their turn."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._loop.call_soon(self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def read_events(self) -> None:
         """Do what the bytes that have come call for."""

@@ -33,7 +33,7 @@ cdef class Session:
 
     cpdef wake(self)
     cpdef get_buffer(self)
-    cpdef buffer_updated(self, Py_ssize_t size)
+    cpdef int buffer_updated(self, Py_ssize_t size) except -1
     cpdef next_event(self)
     cpdef list data_to_send(self)
     cpdef _on_data(self, frame)

@@ -204,9 +204,9 @@ class Session:
         """Where the next bytes from the peer may be put, see Decoder."""
         return self._decoder.get_buffer()
 
-    def buffer_updated(self, size: int) -> None:
-        """So many bytes have been put there."""
-        self._decoder.buffer_updated(size)
+    def buffer_updated(self, size: int) -> int:
+        """So many bytes have been put there: when next_event() is to be called, see _frames."""
+        return self._decoder.buffer_updated(size)
 
     def next_event(self) -> Event | None:
         """The next thing that the bytes fed so far mean; None if more are needed.

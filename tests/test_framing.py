@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distchan import _frames
 from distchan._frames import (
     MAX_LENGTH,
     REFERENCE_THRESHOLD,
@@ -1347,6 +1348,49 @@ def test_what_is_fed_and_what_is_received_are_one_stream(framing: Any, fed_first
         join(things, thing)
     (run,) = things
     assert run.values == LARGE_PAYLOADS
+
+
+@pytest.mark.parametrize("step", [29, 4_000, 40_029, 65_537, 10**9])
+def test_reading_as_advised_gets_everything_and_keeps_little_waiting(
+    framing: Any, step: int
+) -> None:
+    payloads = [*LARGE_PAYLOADS, *[b"f" * 40_000] * 60, b"g", *[b"h" * 700_000] * 3, b"i" * 31_000]
+    stream = b"".join(item(number, each) for number, each in enumerate(payloads))
+    decoder = items_decoder(framing, identity, 2**22)
+    things: list[Any] = []
+    position = 0
+    unread = 0
+    while position < len(stream):
+        view = decoder.get_buffer()
+        size = min(step, len(view), len(stream) - position)
+        view[:size] = stream[position : position + size]
+        advice = decoder.buffer_updated(size)
+        position += size
+        unread += size
+        if advice == _frames.SOON:
+            assert unread < 2 * _frames.BURST + 3_000_000
+            continue
+        unread = 0
+        run = decoder.read()
+        if advice == _frames.NOW_AND_PAUSE:
+            assert run.size >= _frames.BURST
+        while run is not None:
+            join(things, run)
+            run = decoder.read()
+    (run,) = things
+    assert run.values == payloads
+    assert not decoder.in_mid_frame
+
+
+def test_a_control_frame_behind_a_large_item_waits_for_its_turn(framing: Any) -> None:
+    decoder = items_decoder(framing, identity, 2**22)
+    stream = item(0, b"x" * 100_000) + control(Kind.PING) + item(1, b"y" * 100_000)
+    run, ping, last = receive(decoder, stream, 10**9, every=False)
+    assert (run.values, ping, last.values) == (
+        [b"x" * 100_000],
+        (Kind.PING, b""),
+        [b"y" * 100_000],
+    )
 
 
 def test_a_large_item_that_does_not_decode_harms_no_other(framing: Any) -> None:
