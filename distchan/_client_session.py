@@ -371,7 +371,7 @@ class ClientSession(Session):
     # -- the rules --------------------------------------------------------------------------------
 
     def _on_data(self, frame: Items | Results | GivenBack | _frames.Undecodable) -> Event | None:
-        count = len(frame.values) if isinstance(frame, Items) else 1
+        count = len(frame.values) if type(frame) is Items else 1
         if not self.receiving:
             raise ProtocolError("an item after CLOSE")
         self.received += count
@@ -380,7 +380,7 @@ class ClientSession(Session):
         done = self._settled if self.keeps else self._settled + self.handed
         if self.received - done > self._most_window:
             raise ProtocolError("more items than were wanted")
-        if isinstance(frame, Items):
+        if type(frame) is Items:
             return Arrived(frame.first, frame.values, frame.tickets)
         assert isinstance(frame, _frames.Undecodable)
         self.give_back(Outcome.UNDECODABLE, [frame.number], str(frame.error))
@@ -402,6 +402,8 @@ class ClientSession(Session):
         self._confirm(received)
         self._result_limit = max(self._result_limit, results)
         self._byte_limit = max(self._byte_limit, size)
+        if not self.exhausted:
+            return None  # nobody waits for it
         self._look_at_credit()
         return CREDITED
 

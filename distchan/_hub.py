@@ -225,18 +225,18 @@ class Hub(Handler):
         assert isinstance(session, ServerSession)
         if self._closed:
             return
-        if isinstance(event, Arrived):
+        if type(event) is Arrived:
             if event.values:
                 self._on_results(session, event.values, event.size)
-        elif isinstance(event, Undecodable):
+        elif type(event) is Undecodable:
             self._on_undecodable(session, event)
-        elif isinstance(event, GivenBack):
+        elif type(event) is GivenBack:
             self._on_given_back(event.items, event.outcome, event.reason)
-        elif isinstance(event, Left):
+        elif type(event) is Left:
             if self.dealer is not None:
                 self.dealer.leave(session)
                 self.dealer.take_back(event.items)
-        elif isinstance(event, Closed):
+        elif type(event) is Closed:
             if event.error:
                 self._logger.warning("a client closed its channel with an error: %s", event.error)
             self._check_ended()

@@ -34,12 +34,12 @@ class Member(Handler):
         self._on_other = on_other
 
     def on_event(self, session: Session, event: Event) -> None:
-        if isinstance(event, Arrived):
+        if type(event) is Arrived:
             intake = self._intake
             # What comes after the user closed the channel goes back to the server.
             if intake is not None and not intake.channel.closed:
                 intake.arrive(event.first, event.values, event.tickets)
-        elif isinstance(event, Credited):
+        elif type(event) is Credited:
             self.credited()
         else:
             self._on_other(event)

@@ -15,6 +15,10 @@ cdef class Waiter:
     cpdef bint wake(self, channel) except -1
 
 
+@cython.locals(waiter=Waiter)
+cpdef Waiter new_waiter(loop)
+
+
 cdef class Channel(Callee):
     cdef object __weakref__
     cdef Py_ssize_t _capacity

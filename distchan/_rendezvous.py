@@ -36,7 +36,7 @@ from distchan._tasks import running_task, task_of
 from distchan._typecheck import runtime_types, type_name
 from distchan.errors import ChannelClosed, ChannelInUse, DistchanError, EndOfChannel, WouldBlock
 
-__all__ = ["Channel", "ChannelStatistics", "Waiter", "turn"]
+__all__ = ["Channel", "ChannelStatistics", "Waiter", "new_waiter", "turn"]
 
 #: How many operations a streak may have; between these limits it is as many as take about as long
 #: as _LONG, in seconds.
@@ -81,13 +81,10 @@ class Waiter:
 
     __slots__ = ("_loop", "channel", "future", "sent")
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
-        self.future: asyncio.Future[None] = loop.create_future()
-        #: The channel that woke it with a reservation; None if it was closed instead.
-        self.channel: Any = None
-        #: Whether a receive_nowait took the item straight from its hands.
-        self.sent = False
+    #: The channel that woke it with a reservation; None if it was closed instead.
+    channel: Any
+    #: Whether a receive_nowait took the item straight from its hands.
+    sent: bool
 
     def renew(self) -> None:
         """Let it wait again."""
@@ -101,6 +98,16 @@ class Waiter:
         self.channel = channel
         self.future.set_result(None)
         return True
+
+
+def new_waiter(loop: Any) -> Waiter:
+    """Without __init__, which takes longer to call."""
+    waiter = Waiter.__new__(Waiter)
+    waiter._loop = loop
+    waiter.future = loop.create_future()
+    waiter.channel = None
+    waiter.sent = False
+    return waiter
 
 
 class Channel(Callee):
@@ -353,7 +360,7 @@ class Channel(Callee):
         return False
 
     async def _wait_send(self, item: Any, payload: bytes | None) -> None:
-        waiter = Waiter(self._loop)
+        waiter = new_waiter(self._loop)
         self._senders[waiter] = item, payload
         self._end_streak()
         try:
@@ -454,7 +461,7 @@ class Channel(Callee):
             if self._available() > 0:
                 return self._take(caller)
             while not (self._closed and self._drained()):
-                waiter = Waiter(self._loop)
+                waiter = new_waiter(self._loop)
                 self._receivers[waiter] = None
                 self._grant()
                 if self._inlet is not None:
@@ -599,7 +606,7 @@ class Channel(Callee):
         without that turn, a channel where senders wait would never be drawn beside one that
         always has something.
         """
-        waiter = Waiter(self._loop)
+        waiter = new_waiter(self._loop)
         self._receivers[waiter] = None
         self._grant()
         try:

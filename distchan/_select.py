@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from distchan._calls import EMPTY
 from distchan._ports import Sender
-from distchan._rendezvous import Waiter
+from distchan._rendezvous import new_waiter
 from distchan.channel import Channel
 
 __all__ = ["select"]
@@ -121,7 +121,7 @@ async def _wait_any(
     callers: dict[Channel[Any], Any], sends: dict[Channel[Any], _Entry]
 ) -> tuple[Channel[Any], Any] | None:
     """Stand in all queues at once until one case has happened; None if it is to be tried anew."""
-    waiter = Waiter(asyncio.get_running_loop())
+    waiter = new_waiter(asyncio.get_running_loop())
     for channel in callers:
         channel._receivers[waiter] = None
         channel._end_streak()

@@ -355,13 +355,13 @@ class ServerSession(Session):
     def _on_data(
         self, frame: Items | Results | _frames.GivenBack | _frames.Undecodable
     ) -> Event | None:
-        if isinstance(frame, Results):
+        if type(frame) is Results:
             self._count_results(len(frame.values), frame.last, frame.size)
             self.settled += len(self._settle(frame.settled))
             self._confirm_later(frame.frames, frame.size)
             self._say_bye_if_due()
             return Arrived(frame.values, frame.size)
-        if isinstance(frame, _frames.Undecodable):
+        if type(frame) is _frames.Undecodable:
             self._count_results(frame.count, frame.count, frame.size)
             items = self._settle(ranges_of(frame.settled))
             self._confirm_later(1, frame.size)

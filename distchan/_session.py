@@ -86,7 +86,7 @@ class Opened(Event, frozen=True):
 
 
 class Credited(Event, frozen=True):
-    """The peer allows more, or has confirmed something."""
+    """The peer allows more than before, when that may be waited for."""
 
 
 #: There are as many of these as there are round trips.
