@@ -1,6 +1,9 @@
+cimport cython
+
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
+@cython.final
 cdef class Encoder:
     cdef uint32_t _signature
     cdef list _closed
@@ -28,6 +31,7 @@ cdef class Encoder:
     cdef int _close_buffer(self, Py_ssize_t used, tuple closed) except -1
 
 
+@cython.final
 cdef class Decoder:
     cdef uint32_t _signature
     cdef int64_t _max_frame_size

@@ -8,6 +8,7 @@ from distchan._server_session cimport ServerSession
 cdef long long _TAKEN_AT_ONCE
 
 
+@cython.final
 cdef class _Run:
     cdef ServerSession session
     cdef list results

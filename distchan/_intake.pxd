@@ -7,6 +7,7 @@ from distchan._ports cimport Inlet
 from distchan._rendezvous cimport Channel
 
 
+@cython.final
 cdef class _Run:
     cdef unsigned long long first
     cdef unsigned long long next

@@ -3,6 +3,7 @@ cimport cython
 
 @cython.no_gc
 @cython.freelist(1024)
+@cython.final
 cdef class Item:
     cdef public unsigned long long id
     cdef public bytes payload
@@ -14,6 +15,7 @@ cdef class Item:
 cpdef Item new_item(unsigned long long item_id, bytes payload, unsigned long attempt=*, bint alone=*)
 
 
+@cython.final
 cdef class Outstanding:
     cdef list _items
     cdef unsigned long long _base

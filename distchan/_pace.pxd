@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class Pace:
     cdef double _mean
     cdef long long _count

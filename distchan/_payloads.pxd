@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class PayloadEncoder:
     cdef object _codec
     cdef object _encode
