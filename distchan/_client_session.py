@@ -94,6 +94,7 @@ _CREDIT: Final = int(Kind.CREDIT)
 _BYE: Final = int(Kind.BYE)
 _WINDOW: Final = int(Kind.WINDOW)
 
+
 class ClientSession(Session):
     """The client's end."""
 

@@ -81,6 +81,8 @@ class Waiter:
 
     __slots__ = ("_loop", "channel", "future", "sent")
 
+    _loop: Any
+    future: asyncio.Future[None]
     #: The channel that woke it with a reservation; None if it was closed instead.
     channel: Any
     #: Whether a receive_nowait took the item straight from its hands.
@@ -281,9 +283,7 @@ class Channel(Callee):
         sender = self._sender()
         return self._send_many(items, sender, 0 if sender is None else sender.grip)
 
-    async def _send_many(
-        self, items: Iterable[Any], sender: Sender | None, grip: int
-    ) -> None:
+    async def _send_many(self, items: Iterable[Any], sender: Sender | None, grip: int) -> None:
         self._adopt_loop()
         for item in items:
             if self._streak >= self._longest_streak:

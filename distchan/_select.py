@@ -74,8 +74,8 @@ async def _select(
         for channel in channels:
             if channel in sends:
                 entry = sends[channel]
-                sender, held = senders.get(channel, (None, []))
-                staged = sender is not None and sender.stage(entry[1], held)
+                sender, grip = senders.get(channel, (None, 0))
+                staged = sender is not None and sender.stage(entry[1], grip)
                 if staged or channel._try_send(*entry):
                     channel._sent += 1
                     return channel, entry[0]

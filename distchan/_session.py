@@ -219,7 +219,7 @@ class Session:
             return None
         try:
             while (frame := self._decoder.read()) is not None:
-                if type(frame) is tuple:
+                if isinstance(frame, tuple):
                     kind, body = frame
                     event = self._on_control(kind, body)
                 else:

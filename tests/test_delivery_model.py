@@ -33,6 +33,7 @@ from distchan._outstanding import Item
 from distchan._server_session import ServerSession
 from distchan._session import Event, Opened, Session
 from distchan._wire import Outcome
+from distchan._wiring import Wiring
 from distchan.errors import ProtocolError
 from tests import links
 from tests.links import Clockwork, Link, Pipe
@@ -348,9 +349,9 @@ class DeliveryModel(RuleBasedStateMachine):
                 model.helping = False
 
         class SpiedHub(Hub):
-            def __init__(self, *arguments: Any, **options: Any) -> None:
-                types = {"session_type": SpiedServerSession, "dealer_type": SpiedDealer}
-                super().__init__(*arguments, **options, **types)
+            def __init__(self, wiring: Wiring, **options: Any) -> None:
+                options |= {"session_type": SpiedServerSession, "dealer_type": SpiedDealer}
+                super().__init__(wiring, **options)
 
             def on_event(self, session: Session, event: Event) -> None:
                 model.speaking = session

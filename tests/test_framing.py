@@ -255,6 +255,54 @@ def test_settle_frames_of_any_number_of_items_and_entries(framing: Any, size: in
     )
 
 
+def test_items_that_are_done_in_a_row_share_a_frame_unless_they_have_results(framing: Any) -> None:
+    encoder = framing.Encoder(SIGNATURE)
+    assert encoder.add_done(0, 5, 5, None)
+    assert not encoder.add_done(1, 6, 8, None)
+    assert not encoder.add_done(1, 2, 2, None)  # whatever their numbers
+    assert encoder.add_done(1, 9, 9, b"r")
+    assert encoder.add_done(2, 10, 11, b"")
+    assert encoder.add_done(3, 12, 12, None)
+    encoder.add(Kind.BYE)
+    assert encoder.add_done(4, 13, 13, None)
+    large = b"x" * REFERENCE_THRESHOLD
+    assert encoder.add_done(5, 14, 14, large)
+    assert encoder.add_done(6, 15, 15, None)
+    taken = encoder.take()
+    assert large in taken
+    assert encoder.add_done(7, 16, 16, None)  # not into what has been handed over
+    taken += encoder.take()
+    assert b"".join(taken) == (
+        settle(0, [5, 6, 7, 8, 2], [])
+        + settle(1, [9], [b"r"])
+        + settle(2, [10, 11], [b""])
+        + settle(3, [12], [])
+        + control(Kind.BYE)
+        + settle(4, [13], [])
+        + settle(5, [14], [large])
+        + settle(6, [15], [])
+        + settle(7, [16], [])
+    )
+
+
+def test_a_shared_frame_is_full_some_time(framing: Any) -> None:
+    encoder = framing.Encoder(SIGNATURE)
+    assert encoder.add_done(0, 0, MOST_SETTLED - 2, None)
+    assert encoder.add_done(1, MOST_SETTLED - 1, MOST_SETTLED, None)
+    assert not encoder.add_done(2, MOST_SETTLED + 1, MOST_SETTLED + 1, None)
+    assert b"".join(encoder.take()) == (
+        settle(0, list(range(MOST_SETTLED - 1)), [])
+        + settle(1, [MOST_SETTLED - 1, MOST_SETTLED, MOST_SETTLED + 1], [])
+    )
+
+
+def test_the_result_of_done_items_is_bytes(framing: Any) -> None:
+    encoder = framing.Encoder(SIGNATURE)
+    with pytest.raises(TypeError, match="payload must be bytes, not str"):
+        encoder.add_done(0, 1, 1, "x")
+    assert encoder.take() == []
+
+
 @pytest.mark.parametrize("signature", [0, 0x7F38B034, 0xFFFF_FFFF])
 def test_every_signature_of_32_bits_goes_through(framing: Any, signature: int) -> None:
     encoder = framing.Encoder(signature)
@@ -1233,6 +1281,10 @@ large_or_not = st.one_of(
                     st.one_of(some_items, st.just([1] * MOST_SETTLED)),
                     st.lists(large_or_not, max_size=5),
                 ),
+            ),
+            st.tuples(
+                st.just("add_done"),
+                st.tuples(st.just(7), st.integers(7, 9), st.none() | large_or_not),
             ),
         ),
         max_size=30,
