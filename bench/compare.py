@@ -1,6 +1,6 @@
 """distchan beside its peers: runs the rows of rows.py, writes RESULTS.md and two plots.
 
-    python -m bench.compare                        everything: half an hour
+    python -m bench.compare                        everything: twenty-five minutes
     python -m bench.compare --rows there one-way   only these, without the plots
     python -m bench.compare --quick --to DIR       a smoke run with small numbers
 
@@ -30,7 +30,7 @@ class Scale:
     seconds: float
 
 
-FULL = Scale(rounds=7, seconds=0.6)
+FULL = Scale(rounds=5, seconds=0.6)
 QUICK = Scale(rounds=2, seconds=0.05)
 
 
