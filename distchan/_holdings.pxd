@@ -32,7 +32,7 @@ cdef class Holder(Sender):
         size=cython.longlong, limit=cython.longlong, needed=cython.longlong, count=cython.longlong
     )
     cpdef bint stage(self, payload, unsigned long long grip) except -1
-    cdef add(self, unsigned long long number)
+    cdef add(self, unsigned long long first, unsigned long long last)
     cdef let_go(self)
     cpdef bint is_within(self, Holder lease)
     @cython.locals(innermost=Holder)

@@ -99,16 +99,16 @@ class Holder(Sender):
         item_id, attempt = _TICKET.unpack_from(self.tickets, self.place * TICKET_SIZE)
         return item_id, attempt
 
-    def add(self, number: int) -> None:
-        """Hold another item."""
-        if not self.count or number != self.last + 1:
+    def add(self, first: int, last: int) -> None:
+        """Hold more items, which follow each other."""
+        if not self.count or first != self.last + 1:
             if self.count:
                 if self.earlier is None:
                     self.earlier = []
                 self.earlier.append((self.first, self.last))
-            self.first = number
-        self.last = number
-        self.count += 1
+            self.first = first
+        self.last = last
+        self.count += last + 1 - first
 
     def ranges(self) -> Ranges:
         """The numbers of what it holds."""

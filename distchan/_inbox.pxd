@@ -1,6 +1,6 @@
 cimport cython
 
-from distchan._ports cimport Inlet
+from distchan._ports cimport Inlet, pop_many
 from distchan._rendezvous cimport Channel
 from distchan._server_session cimport ServerSession
 
@@ -26,6 +26,9 @@ cdef class Inbox(Inlet):
 
     @cython.locals(run=_Run)
     cpdef take(self, caller)
+    @cython.locals(run=_Run, taken=list, results=list)
+    cpdef list take_many(self, Py_ssize_t count, caller)
+    cdef _took(self, _Run run, long long count)
     cpdef arrive(self, ServerSession session, list results, long long size)
     @cython.locals(run=_Run)
     cdef _skip_unreadable(self)

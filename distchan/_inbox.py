@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from distchan._ports import Inlet
+from distchan._ports import Inlet, pop_many
 from distchan._rendezvous import Channel
 from distchan._server_session import ServerSession
 
@@ -54,17 +54,33 @@ class Inbox(Inlet):
         if run is None or not run.results:
             run = self._run = self._runs.popleft()
         result = run.results.pop()
-        self.count -= 1
-        self.taken += 1
-        run.taken += 1
+        self._took(run, 1)
+        return result
+
+    def take_many(self, count: int, caller: object) -> list[Any]:
+        taken: list[Any] = []
+        while count:
+            run = self._run
+            if run is None or not run.results:
+                run = self._run = self._runs.popleft()
+            results = pop_many(run.results, count)
+            taken += results
+            count -= len(results)
+            self._took(run, len(results))
+        return taken
+
+    def _took(self, run: _Run, count: int) -> None:
+        """Tell the session now and then."""
+        self.count -= count
+        self.taken += count
+        run.taken += count
         if not run.results:
             # The bytes of a run are granted anew when all of it has been taken.
             run.session.took(run.taken, run.size)
             self._skip_unreadable()
-        elif run.taken == _TAKEN_AT_ONCE:
+        elif run.taken >= _TAKEN_AT_ONCE:
             run.session.took(run.taken, 0)
             run.taken = 0
-        return result
 
     def drained(self) -> None:
         self._on_drained()

@@ -3,7 +3,7 @@ cimport cython
 from distchan._client_session cimport ClientSession
 from distchan._holdings cimport Holder, Holdings
 from distchan._pace cimport Pace
-from distchan._ports cimport Inlet
+from distchan._ports cimport Inlet, pop_many
 from distchan._rendezvous cimport Channel
 
 
@@ -26,8 +26,12 @@ cdef class Intake(Inlet):
     cdef ClientSession _session
     cdef bint _settles
 
-    @cython.locals(run=_Run, number=cython.ulonglong, holder=Holder)
+    @cython.locals(run=_Run)
     cpdef take(self, caller)
+    @cython.locals(run=_Run, taken=list, values=list)
+    cpdef list take_many(self, Py_ssize_t count, caller)
+    @cython.locals(first=cython.ulonglong, last=cython.ulonglong, holder=Holder)
+    cdef _hand_out(self, _Run run, Py_ssize_t count, caller)
     cpdef arrive(self, unsigned long long first, list values, bytearray tickets)
     cdef Holder _find(self, caller)
     cpdef update_window(self)

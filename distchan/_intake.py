@@ -9,7 +9,7 @@ from distchan._client_session import ClientSession
 from distchan._holdings import Holder, Holdings
 from distchan._lease import Lease
 from distchan._pace import now
-from distchan._ports import Inlet
+from distchan._ports import Inlet, pop_many
 from distchan._rendezvous import Channel
 from distchan._tasks import running_task
 from distchan._wire import MOST_SETTLED
@@ -101,32 +101,49 @@ class Intake(Inlet):
         if run is None or not run.values:
             run = self._run = self._runs.popleft()
         value = run.values.pop()
-        number = run.next
-        run.next = number + 1
-        self.count -= 1
+        self._hand_out(run, 1, caller)
+        return value
+
+    def take_many(self, count: int, caller: _Caller) -> list[Any]:
+        taken: list[Any] = []
+        while count:
+            run = self._run
+            if run is None or not run.values:
+                run = self._run = self._runs.popleft()
+            values = pop_many(run.values, count)
+            taken += values
+            count -= len(values)
+            self._hand_out(run, len(values), caller)
+        return taken
+
+    def _hand_out(self, run: _Run, count: int, caller: _Caller) -> None:
+        """A caller gets the next items of a run, and holds them from now on."""
+        first = run.next
+        last = first + count - 1
+        run.next = first + count
+        self.count -= count
         holder = caller if type(caller) is Holder else self._find(caller)
         if holder is not None and holder.over:
             holder = self._find(caller)
         if holder is not None:
             if not holder.count and self._pace.is_due():
                 holder.since = now()
-            holder.add(number)
+            holder.add(first, last)
             holder.tickets = run.tickets
-            holder.place = number - run.first
-            self._holdings.held += 1
+            holder.place = last - run.first
+            self._holdings.held += count
         session = self._session
         assert session is not None
-        session.handed = number + 1
+        session.handed = last + 1
         if not self._settles:
             session.confirm_handed()
         elif holder is None:  # a callback, which never comes back
-            session.settle_range(number, number, None)
-        if number > session.written and self._settles:
+            session.settle_range(first, last, None)
+        if last > session.written and self._settles:
             # Written before the task can do anything with the item: if that takes the process
             # down, the server knows that it may be to blame.
             self.pause()
             self._write()
-        return value
 
     def _find(self, caller: _Caller) -> Holder | None:
         """Whoever is to hold an item for a caller that is no holder yet, or not any longer."""

@@ -14,7 +14,7 @@ _SURPLUS: Final = 0.004
 _GO: Final = 0.002
 #: Of items that take less than that, in seconds, only some are measured: the clock costs.
 _TINY: Final = 0.0001
-_MOST_SURPLUS: Final = 1024
+_MOST_SURPLUS: Final = 4096
 _LONGEST_GO: Final = 1024
 
 

@@ -1,6 +1,9 @@
 from distchan._payloads cimport PayloadEncoder
 
 
+cpdef list pop_many(list backwards, Py_ssize_t count)
+
+
 cdef class Sender:
     cdef public unsigned long long grip
 
@@ -21,6 +24,7 @@ cdef class Inlet:
 
     cpdef caller(self, task)
     cpdef take(self, caller)
+    cpdef list take_many(self, Py_ssize_t count, caller)
     cpdef bint owing(self) except -1
     cpdef awaited(self)
     cpdef pause(self)

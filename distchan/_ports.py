@@ -14,7 +14,15 @@ from typing import Any
 
 from distchan._payloads import PayloadEncoder
 
-__all__ = ["Inlet", "Outlet", "Sender"]
+__all__ = ["Inlet", "Outlet", "Sender", "pop_many"]
+
+
+def pop_many(backwards: list[Any], count: int) -> list[Any]:
+    """At most so many of what was put into a list the last one first: those that came first."""
+    taken = backwards[-count:]
+    del backwards[-count:]
+    taken.reverse()
+    return taken
 
 
 class Sender:
@@ -106,6 +114,10 @@ class Inlet:
 
     async def paid(self) -> None:
         """Wait until what has been settled is on its way."""
+
+    def take_many(self, count: int, caller: Any) -> list[Any]:
+        """The same for the oldest ``count`` items. Call only if there are so many."""
+        raise NotImplementedError
 
     def awaited(self) -> None:
         """A task has begun to wait for an item, or does not wait any longer."""

@@ -47,6 +47,7 @@ cdef class Channel(Callee):
 
     cpdef Sender _sender(self)
     cpdef _admit(self, item)
+    cdef _send_some(self, items, Sender sender, unsigned long long grip)
     cpdef bint _try_send(self, item, payload) except -1
     cdef bint _commit(self, item, payload) except -1
     cdef bint _is_outlets_turn(self)
@@ -58,6 +59,7 @@ cdef class Channel(Callee):
     cpdef _caller(self)
     cpdef Py_ssize_t _available(self)
     cpdef _take(self, caller)
+    cdef list _take_many(self, Py_ssize_t count, caller)
     cpdef bint _drained(self)
     cpdef _finish_if_drained(self)
     cpdef _serve(self)

@@ -240,7 +240,7 @@ class Channel(Callee):
     ) -> Coroutine[Any, Any, None] | None:
         """Send one item if that is possible at once; else what is to be awaited for it."""
         if self._must_pause():
-            return self._send_slowly(item, sender, grip)
+            return self._send_many((item,), sender, grip)
         self._streak += 1
         payload = self._admit(item)
         staged = sender is not None and sender.stage(payload, grip)
@@ -248,18 +248,6 @@ class Channel(Callee):
             return self._wait_send(item, payload)
         self._sent += 1
         return None
-
-    async def _send_slowly(self, item: Any, sender: Sender | None, grip: int) -> None:
-        self._adopt_loop()
-        if self._streak >= self._longest_streak:
-            await self._breathe()
-        self._streak += 1
-        payload = self._admit(item)
-        staged = sender is not None and sender.stage(payload, grip)
-        if staged or self._try_send(item, payload):
-            self._sent += 1
-        else:
-            await self._wait_send(item, payload)
 
     def send_nowait(self, item: Any) -> None:
         """Send one item if that is possible without waiting, else raise WouldBlock.
@@ -285,16 +273,30 @@ class Channel(Callee):
 
     async def _send_many(self, items: Iterable[Any], sender: Sender | None, grip: int) -> None:
         self._adopt_loop()
-        for item in items:
+        iterator = iter(items)
+        while True:
             if self._streak >= self._longest_streak:
                 await self._breathe()
+            entry = self._send_some(iterator, sender, grip)
+            if entry is not None:
+                await self._wait_send(*entry)
+            elif self._streak < self._longest_streak:
+                return
+
+    def _send_some(self, items: Iterator[Any], sender: Sender | None, grip: int) -> _Entry | None:
+        """Send until one has to wait, which is returned; until there are no more; or until the loop
+        is to turn."""
+        while self._streak < self._longest_streak:
+            item = next(items, EMPTY)
+            if item is EMPTY:
+                break
             self._streak += 1
             payload = self._admit(item)
             staged = sender is not None and sender.stage(payload, grip)
-            if staged or self._try_send(item, payload):
-                self._sent += 1
-            else:
-                await self._wait_send(item, payload)
+            if not staged and not self._try_send(item, payload):
+                return item, payload
+            self._sent += 1
+        return None
 
     def _sender(self) -> Sender | None:
         """Who is about to send, if that makes a difference: to be noted at the call."""
@@ -513,7 +515,7 @@ class Channel(Callee):
             limit -= 1
         count = self._prepare_take(min(limit, self._available()))
         self._streak += 1
-        items = [self._take(caller) for _ in range(count)]
+        items = self._take_many(count, caller)
         return items if first is EMPTY else [first, *items]
 
     def _prepare_take(self, count: int) -> int:
@@ -558,6 +560,19 @@ class Channel(Callee):
         if self._closed:
             self._finish_if_drained()
         return item
+
+    def _take_many(self, count: int, caller: Any) -> list[Any]:
+        inlet = self._inlet
+        if inlet is None or self._buffer or not count:
+            return [self._take(caller) for _ in range(count)]
+        self._inlet_turn = False
+        items = inlet.take_many(count, caller)
+        self._received += count
+        if self._senders:
+            self._grant()
+        if self._closed:
+            self._finish_if_drained()
+        return items
 
     def _receivable_now(self) -> bool:
         """Whether _take_now() would find an item. Raises the end of the channel."""
