@@ -34,6 +34,7 @@ cdef class Channel(Callee):
     cdef public Py_ssize_t _woken
     cdef public object _senders
     cdef public object _granted
+    cdef bint _may_be_crowded
     cdef public Outlet _outlet
     cdef Py_ssize_t _before_outlet
     cdef public Inlet _inlet
@@ -53,6 +54,7 @@ cdef class Channel(Callee):
     cdef bint _is_outlets_turn(self)
     @cython.locals(waiter=Waiter)
     cdef bint _wake_receiver(self) except -1
+    cpdef _stand_in_line(self, Waiter waiter, tuple entry)
     cpdef bint _commit_granted(self, Waiter waiter) except -1
     cpdef _forget_sender(self, Waiter waiter)
     cpdef _grant(self)

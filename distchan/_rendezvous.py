@@ -152,6 +152,8 @@ class Channel(Callee):
         self._woken = 0
         self._senders: OrderedDict[Waiter, _Entry] = OrderedDict()
         self._granted: OrderedDict[Waiter, _Entry] = OrderedDict()
+        #: Somebody has stood there since it was last looked at: a flag, for it is asked per item.
+        self._may_be_crowded = False
 
         self._outlet: Outlet | None = None
         #: How many waiting receivers came before the outlet's present turn.
@@ -330,8 +332,10 @@ class Channel(Callee):
         return error
 
     def _try_send(self, item: Any, payload: bytes | None) -> bool:
-        if self._senders or self._granted:
-            return False  # they were here first
+        if self._may_be_crowded:
+            if self._senders or self._granted:
+                return False  # they were here first
+            self._may_be_crowded = False
         return self._commit(item, payload)
 
     def _commit(self, item: Any, payload: bytes | None) -> bool:
@@ -363,7 +367,7 @@ class Channel(Callee):
 
     async def _wait_send(self, item: Any, payload: bytes | None) -> None:
         waiter = new_waiter(self._loop)
-        self._senders[waiter] = item, payload
+        self._stand_in_line(waiter, (item, payload))
         self._end_streak()
         try:
             while True:
@@ -378,6 +382,10 @@ class Channel(Callee):
         except BaseException:
             self._forget_sender(waiter)
             raise
+
+    def _stand_in_line(self, waiter: Waiter, entry: _Entry) -> None:
+        self._senders[waiter] = entry
+        self._may_be_crowded = True
 
     def _commit_granted(self, waiter: Waiter) -> bool:
         """Put the item of a sender that has been woken, if there still is a place for it."""
@@ -555,7 +563,7 @@ class Channel(Callee):
             self._inlet_turn = False
             item = inlet.take(caller)
         self._received += 1
-        if self._senders:
+        if self._may_be_crowded:
             self._grant()
         if self._closed:
             self._finish_if_drained()
@@ -568,7 +576,7 @@ class Channel(Callee):
         self._inlet_turn = False
         items = inlet.take_many(count, caller)
         self._received += count
-        if self._senders:
+        if self._may_be_crowded:
             self._grant()
         if self._closed:
             self._finish_if_drained()

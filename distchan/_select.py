@@ -126,7 +126,7 @@ async def _wait_any(
         channel._receivers[waiter] = None
         channel._end_streak()
     for channel, entry in sends.items():
-        channel._senders[waiter] = entry
+        channel._stand_in_line(waiter, entry)
         channel._end_streak()
     for channel in callers:
         channel._grant()
