@@ -1,7 +1,7 @@
 """What credit is worth: one slow worker among others, and "auto" against fixed prefetch.
 
     python bench/credit.py slow      1,000 items of 50 ms, 4 workers, one of them 10 times slower
-    python bench/credit.py tiny      items that take no time, prefetch 1 to 1024 and "auto"
+    python bench/credit.py tiny      items that take no time, prefetch 1 to 4096 and "auto"
 
 Workers are processes; both print a table.
 """
@@ -20,7 +20,7 @@ SLOW_ITEMS = 1_000
 SECONDS = (0.05, 0.05, 0.05, 0.5)
 TINY_ITEMS = 20_000
 TINY_ROUNDS = 7
-PREFETCH = (1, 4, 16, 64, 256, 1024, "auto")
+PREFETCH = (1, 4, 16, 64, 256, 1024, 4096, "auto")
 
 
 async def work(address: str, seconds: float) -> None:

@@ -62,7 +62,6 @@ class Connection(Pump, asyncio.BufferedProtocol):
         logger: logging.Logger,
     ) -> None:
         super().__init__(session, handler, logger)
-        self.peer_address = "?"
         self._owner = owner
         self._handshake_timeout = handshake_timeout
         self._heartbeat = heartbeat

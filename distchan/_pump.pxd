@@ -12,6 +12,7 @@ cdef class Handler:
 cdef class Pump:
     cdef object __weakref__
     cdef public Session session
+    cdef public object peer_address
     cdef Handler _handler
     cdef public object _logger
     cdef public object _loop

@@ -33,6 +33,7 @@ class Pump:
 
     def __init__(self, session: Session, handler: Handler, logger: logging.Logger) -> None:
         self.session = session
+        self.peer_address = "?"
         self._handler = handler
         self._logger = logger
         self._loop = asyncio.get_running_loop()
@@ -110,7 +111,7 @@ class Pump:
         except DistchanError as error:
             self.refuse(error)
         except Exception as error:
-            self._logger.exception("error while handling what a peer has sent")
+            self._logger.exception("error while reading from %s", self.peer_address)
             self.refuse(ProtocolError(f"internal error: {error!r}"))
         session = self.session
         if session.finished or session.error is not None:
