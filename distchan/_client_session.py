@@ -94,6 +94,9 @@ _CREDIT: Final = int(Kind.CREDIT)
 _BYE: Final = int(Kind.BYE)
 _WINDOW: Final = int(Kind.WINDOW)
 
+#: More results than that are never sent, whatever the server allows; a C integer has it.
+_UNLIMITED: Final = 2**62
+
 
 class ClientSession(Session):
     """The client's end."""
@@ -331,7 +334,7 @@ class ClientSession(Session):
         limits = [p for p in (self._hello.prefetch, peer.prefetch) if p != AUTO_PREFETCH]
         self.adapts = peer.prefetch == AUTO_PREFETCH
         self.most_wanted = min(limits, default=MOST_PREFETCH)
-        self._result_limit = max(self._result_limit, peer.result_window)
+        self._result_limit = max(self._result_limit, min(peer.result_window, _UNLIMITED))
         self._byte_limit = max(self._byte_limit, peer.prefetch_bytes)
         self._look_at_credit()
         self._decoder.expect_items(self._decode, self.received)
@@ -401,7 +404,7 @@ class ClientSession(Session):
         if received > self.sent:
             raise ProtocolError(f"{received} data frames confirmed, but only {self.sent} sent")
         self._confirm(received)
-        self._result_limit = max(self._result_limit, results)
+        self._result_limit = max(self._result_limit, min(results, _UNLIMITED))
         self._byte_limit = max(self._byte_limit, size)
         if not self.exhausted:
             return None  # nobody waits for it

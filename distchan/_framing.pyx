@@ -579,7 +579,7 @@ cdef class Decoder:
         cdef Py_ssize_t start = HEADER_SIZE + self._least[kind]
         cdef Py_ssize_t here = available - start
         cdef int64_t size = length - self._least[kind]
-        if kind == SETTLE or here < 0 or size < LARGE:
+        if self._least[kind] == 1 or kind == SETTLE or here < 0 or size < LARGE:
             return False
         if read64(frame + HEADER_SIZE + 1) != self._next_number:
             return False  # repeated, or wrong: which is found out when all of it is there

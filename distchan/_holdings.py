@@ -168,6 +168,12 @@ class Holder(Sender):
         self.let_go()
         return ranges
 
+    def begin_anew(self) -> None:
+        """What is still sent for the items that it has lost does not belong to the next ones."""
+        self.make_void(self.grip)
+        self.grip += 1
+        self.fenced = False
+
     def make_void(self, grip: int) -> None:
         """What is still sent for the items of that grip is to be dropped."""
         if self._void is None:
@@ -265,7 +271,8 @@ class Holdings:
             return self.of_task(task)
         if holder.count:
             self._done(holder)
-        holder.fenced = False
+        if holder.fenced:
+            holder.begin_anew()
         if self.owing:
             self.on_owing()
         return holder

@@ -90,7 +90,8 @@ class Intake(Inlet):
         session = self._session
         if session is None or not self._settles:
             return count
-        count = min(count, MOST_SETTLED)  # they are settled as one
+        # They are settled as one, together with the first, if that had to be waited for.
+        count = min(count, MOST_SETTLED - 1)
         if session.handed + count - 1 > session.written:
             session.announce(session.handed + count)
             self._write()

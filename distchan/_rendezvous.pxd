@@ -48,7 +48,7 @@ cdef class Channel(Callee):
 
     cpdef Sender _sender(self)
     cpdef _admit(self, item)
-    cdef _send_some(self, items, Sender sender, unsigned long long grip)
+    cdef tuple _send_some(self, item, items, Sender sender, unsigned long long grip)
     cpdef bint _try_send(self, item, payload) except -1
     cdef bint _commit(self, item, payload) except -1
     cdef bint _is_outlets_turn(self)

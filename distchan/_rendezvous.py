@@ -276,29 +276,33 @@ class Channel(Callee):
     async def _send_many(self, items: Iterable[Any], sender: Sender | None, grip: int) -> None:
         self._adopt_loop()
         iterator = iter(items)
-        while True:
+        item = next(iterator, EMPTY)
+        while item is not EMPTY:
             if self._streak >= self._longest_streak:
                 await self._breathe()
-            entry = self._send_some(iterator, sender, grip)
-            if entry is not None:
-                await self._wait_send(*entry)
-            elif self._streak < self._longest_streak:
-                return
+            item, payload = self._send_some(item, iterator, sender, grip)
+            if payload is not EMPTY:
+                await self._wait_send(item, payload)
+                item = next(iterator, EMPTY)
 
-    def _send_some(self, items: Iterator[Any], sender: Sender | None, grip: int) -> _Entry | None:
-        """Send until one has to wait, which is returned; until there are no more; or until the loop
-        is to turn."""
-        while self._streak < self._longest_streak:
-            item = next(items, EMPTY)
-            if item is EMPTY:
-                break
+    def _send_some(
+        self, item: Any, items: Iterator[Any], sender: Sender | None, grip: int
+    ) -> tuple[Any, Any]:
+        """Send that item and those after it, as far as it goes.
+
+        Returns the one that was not sent, EMPTY if there is none; and its encoded form if it has to
+        wait, EMPTY if the loop is to turn before it is tried.
+        """
+        while True:
             self._streak += 1
             payload = self._admit(item)
             staged = sender is not None and sender.stage(payload, grip)
             if not staged and not self._try_send(item, payload):
                 return item, payload
             self._sent += 1
-        return None
+            item = next(items, EMPTY)
+            if item is EMPTY or self._streak >= self._longest_streak:
+                return item, EMPTY
 
     def _sender(self) -> Sender | None:
         """Who is about to send, if that makes a difference: to be noted at the call."""
@@ -571,7 +575,7 @@ class Channel(Callee):
 
     def _take_many(self, count: int, caller: Any) -> list[Any]:
         inlet = self._inlet
-        if inlet is None or self._buffer or not count:
+        if inlet is None or self._buffer or count <= 0:  # below 0 if what was there is dropped
             return [self._take(caller) for _ in range(count)]
         self._inlet_turn = False
         items = inlet.take_many(count, caller)

@@ -77,7 +77,13 @@ class Keeper:
 
     async def _keep_one(self) -> None:
         while True:
-            process = await self._start(*self._arguments)
+            # Not to be abandoned half-way: nobody would close its transport then.
+            starting = asyncio.ensure_future(self._start(*self._arguments))
+            try:
+                process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                await starting
+                raise
             status = await process.wait()
             self.deaths += status in (POISONED, -signal.SIGKILL)
 

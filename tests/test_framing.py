@@ -1160,6 +1160,19 @@ def test_decode_may_only_feed_the_decoder(
     assert decoder.read() is None
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_a_large_control_frame_is_no_payload_wherever_it_is_cut(framing: Any, end: str) -> None:
+    # It begins as data frames do: with the number of the next one, as an ordinary CLOSE does.
+    body = (0).to_bytes(8, "little") + b"w" * 40_000
+    stream = control(Kind.CLOSE, body)
+    for cut in range(1, 40):
+        decoder = ENDS[end][0](framing)
+        decoder.feed(stream[:cut])
+        assert decoder.read() is None
+        decoder.feed(stream[cut:])
+        assert decoder.read() == (Kind.CLOSE, body)
+
+
 # --- Properties, and the twins against each other -----------------------------------------------
 
 uint64s = st.integers(0, 2**64 - 1)

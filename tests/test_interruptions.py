@@ -20,6 +20,7 @@ from distchan import (
     HandshakeError,
     Server,
     WouldBlock,
+    _rendezvous,
     select,
 )
 from distchan._wire import Kind
@@ -509,3 +510,73 @@ async def test_a_peer_that_reads_nothing_cannot_make_answers_pile_up(tmp_path: P
             assert await in_.receive() == "done"
             (connection,) = server._connections
             assert 500_000 < connection.session.pending < 2_000_000
+
+
+async def test_cancelling_a_send_at_the_end_of_a_streak_loses_and_doubles_nothing() -> None:
+    # However many came before it: with one of these numbers, it ends the streak of its task.
+    for before in range(140):
+        channel = Channel(int, 10_000)
+
+        async def others(channel: Channel[int] = channel, count: int = before) -> None:
+            for _ in range(count):
+                await channel.send(0)
+
+        await channel.send_many([0] * _rendezvous._FIRST_STREAK)
+        sending = asyncio.create_task(channel.send(1))
+        busy = asyncio.create_task(others())
+        for _ in range(2):
+            await asyncio.sleep(0)
+        sending.cancel()
+        (outcome,) = await asyncio.gather(sending, return_exceptions=True)
+        await busy
+        sent = [channel.receive_nowait() for _ in range(len(channel))].count(1)
+        assert sent == (outcome is None)
+
+
+async def test_a_batch_that_ends_a_streak_is_not_interrupted_after_its_last_item() -> None:
+    for count in range(_rendezvous._FIRST_STREAK - 2, _rendezvous._FIRST_STREAK + 1):
+        channel = Channel(int, 10_000)
+        sending = channel.send_many(range(count))
+        with pytest.raises(StopIteration):
+            sending.send(None)  # it has not let the loop turn
+        assert len(channel) == count
+
+
+async def test_a_batch_is_not_taken_from_what_has_been_dropped() -> None:
+    out, in_ = Channel(int), Channel(int, 10)
+    w_in, w_out = Channel(int), Channel(int)
+    batches = [asyncio.create_task(in_.receive_many(10)) for _ in range(2)]
+    with contextlib.suppress(ZeroDivisionError):
+        async with Server("localhost:0", out, in_) as server:
+            async with Client(server.address, w_out, w_in):
+                await w_out.send_many([1, 2])
+                while in_.statistics().waiting_receivers < 2 or not in_._woken:
+                    await asyncio.sleep(0)
+                in_.send_nowait(3)
+                raise ZeroDivisionError
+    outcomes = await asyncio.gather(*batches, return_exceptions=True)
+    assert all(isinstance(outcome, list | ConnectionLost) for outcome in outcomes)
+
+
+async def test_what_is_sent_for_a_lost_item_does_not_belong_to_the_next() -> None:
+    out, in_ = Channel(str), Channel(str, 10)
+    w_in, w_out = Channel(str), Channel(str)
+    async with Server("localhost:0", out, in_, resume_timeout=0.05) as server:
+        async with Client(server.address, w_out, w_in) as client:
+            await out.send("a")
+            assert await w_in.receive() == "a"
+            connection = client._connection
+            assert connection is not None
+            connection.abort()
+            (holder,) = client._holdings.tasks.values()
+            while not holder.fenced:
+                await asyncio.sleep(0.01)
+            late = w_out.send("late")
+            assert await w_in.receive() == "a"
+            await late
+            await w_out.send("in time")
+            out.close()
+            with pytest.raises(EndOfChannel):
+                await w_in.receive()
+            w_out.close()
+            assert [result async for result in in_] == ["in time"]

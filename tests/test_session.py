@@ -779,6 +779,15 @@ class TestCredit:
             link.carry()
             assert link.client.unconfirmed <= 1
 
+    @pytest.mark.parametrize("limit", [2**63, 2**64 - 1])
+    def test_may_be_without_end(self, limit: int) -> None:
+        link = opened(result_window=1)
+        answer(link, "a")
+        assert link.client.exhausted
+        link.client.feed(control(link, Kind.CREDIT, 0, limit, limit))
+        assert read(link.client) == [Credited()]
+        assert link.client.credit > 2**61
+
     def test_a_stale_or_repeated_frame_is_harmless(self) -> None:
         link = opened(result_window=4)
         for text in "ab":
