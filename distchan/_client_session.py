@@ -292,6 +292,7 @@ class ClientSession(Session):
                 self._most_window = max(self._most_window, self.window)
                 self._encoder.add(_WINDOW, TWO_COUNTS.pack(self.window, self.announced))
         self.written = self.announced
+        # Not super(), which methods that are compiled to C functions do not have.
         buffers = Session.data_to_send(self)
         if self.opened:
             if self.keeps:

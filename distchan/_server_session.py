@@ -295,6 +295,7 @@ class ServerSession(Session):
                     _CREDIT,
                     THREE_COUNTS.pack(self.received, self._granted, self._granted_bytes),
                 )
+        # Not super(), which methods that are compiled to C functions do not have.
         return Session.data_to_send(self)
 
     # -- the handshake ----------------------------------------------------------------------------
