@@ -193,6 +193,15 @@ async def test_none_is_an_item() -> None:
     assert await select(channel) == (channel, None)
 
 
+async def test_what_an_await_could_take_for_its_own_is_an_item() -> None:
+    items = [(1, 2), (), StopIteration(3), EndOfChannel("an item"), None]
+    channel = filled(*items)
+    assert [await channel.receive() for _ in items] == items
+    other = filled(*items)
+    other.close()
+    assert [item async for item in other] == items
+
+
 @pytest.mark.parametrize("capacity", [0, 1, 3])
 async def test_senders_are_served_first_come_first_served(capacity: int) -> None:
     channel = Channel(int, capacity)
