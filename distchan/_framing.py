@@ -62,16 +62,22 @@ _DONE: Final = int(Outcome.DONE)
 _CONTROL_BOUNDS: Final = (1, CONTROL_LIMIT)
 
 _pack_header = struct.Struct("<Ii").pack
-_pack_control = struct.Struct("<B").pack
-_pack_item = struct.Struct("<BQQI").pack
-_pack_result = struct.Struct("<BQ").pack
+_pack_control = struct.Struct("<IiB").pack
+_pack_item = struct.Struct("<IiBQQI").pack
+_pack_result = struct.Struct("<IiBQ").pack
 _pack_result_length = struct.Struct("<I").pack
 _pack_settle = struct.Struct("<BI").pack_into
 _pack_header_into = struct.Struct("<Ii").pack_into
 _unpack_header = struct.Struct("<Ii").unpack_from
-_unpack_number = struct.Struct("<Q").unpack_from
+_unpack_data_header = struct.Struct("<IiBQ").unpack_from
 _unpack_settle = struct.Struct("<BI").unpack_from
 _unpack_result_length = struct.Struct("<I").unpack_from
+
+# Most SETTLE frames settle one item with one result. To treat them as a whole makes a worker that
+# echoes tiny items a quarter faster.
+_pack_single = struct.Struct("<IiBQBIQI").pack
+_unpack_single = struct.Struct("<BIQI").unpack_from
+_SINGLE_PREFIX: Final = DATA_PREFIX + SETTLE_PREFIX + ITEM_NUMBER_SIZE + RESULT_LENGTH_SIZE
 
 
 _shared = memoryview(bytearray(SHARED_MEMORY))
@@ -98,24 +104,27 @@ class Encoder:
 
     def add(self, kind: int, body: bytes = b"") -> None:
         """Append a control frame."""
+        length = self._checked(1, body)
         try:
-            prefix = _pack_control(kind)
+            prefix = _pack_control(self._signature, length, kind)
         except struct.error:
             raise bad_field(kind) from None
         self._append(prefix, body)
 
     def add_item(self, number: int, id: int, attempt: int, payload: bytes) -> None:  # noqa: A002
         """Append an ITEM frame."""
+        length = self._checked(DATA_PREFIX + TICKET_SIZE, payload)
         try:
-            prefix = _pack_item(_ITEM, number, id, attempt)
+            prefix = _pack_item(self._signature, length, _ITEM, number, id, attempt)
         except struct.error:
             raise bad_field(number, id, attempt) from None
         self._append(prefix, payload)
 
     def add_result(self, number: int, payload: bytes) -> None:
         """Append a RESULT frame."""
+        length = self._checked(DATA_PREFIX, payload)
         try:
-            prefix = _pack_result(_RESULT, number)
+            prefix = _pack_result(self._signature, length, _RESULT, number)
         except struct.error:
             raise bad_field(number) from None
         self._append(prefix, payload)
@@ -156,6 +165,16 @@ class Encoder:
         Without a result they are added to the frame before, if that is one of the same kind and has
         room. Returns whether a frame was begun.
         """
+        if result is not None and first == last:
+            length = self._checked(_SINGLE_PREFIX, result)
+            try:
+                prefix = _pack_single(
+                    self._signature, length, _SETTLE, number, _DONE, 1, first, len(result)
+                )
+            except struct.error:
+                raise bad_field(number, first) from None
+            self._append(prefix, result)
+            return True
         items = list(range(first, last + 1))
         buffer = self._buffer
         if result is None and self._done_end and self._done_end == len(buffer):
@@ -189,18 +208,22 @@ class Encoder:
         self._closed_size = 0
         return taken
 
-    def _append(self, prefix: bytes, payload: bytes) -> None:
+    @staticmethod
+    def _checked(prefix: int, payload: bytes) -> int:
+        """The length of a frame: so many bytes and the payload."""
         if type(payload) is not bytes:
             raise not_bytes(payload)
-        length = len(prefix) + len(payload)
+        length = prefix + len(payload)
         if length > MAX_LENGTH:
             raise too_large(length, MAX_LENGTH)
-        header = _pack_header(self._signature, length)
+        return length
+
+    def _append(self, prefix: bytes, payload: bytes) -> None:
         if len(payload) < REFERENCE_THRESHOLD:
             # One append, not two: a frame gets in whole or, when memory runs out, not at all.
-            self._buffer += header + prefix + payload
+            self._buffer += prefix + payload
         else:
-            self._buffer += header + prefix
+            self._buffer += prefix
             self._close([self._buffer, payload], bytearray())
 
     def _close(self, closed: list[bytes | bytearray], fresh: bytearray) -> None:
@@ -368,14 +391,17 @@ class Decoder:
                 start = self._position
                 available = len(buffer) - start
                 needed = HEADER_SIZE
-                if available < HEADER_SIZE:
+                if available >= HEADER_SIZE + DATA_PREFIX:
+                    signature, length, kind, number = _unpack_data_header(buffer, start)
+                elif available < HEADER_SIZE:
                     break
-                signature, length = _unpack_header(buffer, start)
+                else:
+                    signature, length = _unpack_header(buffer, start)
+                    kind = buffer[start + HEADER_SIZE] if available > HEADER_SIZE else None
                 if signature != self._signature or not 1 <= length <= self._limit:
                     raise bad_header(self._signature, signature, length, self._limit)
                 needed += length
-                if available > HEADER_SIZE:
-                    kind = buffer[start + HEADER_SIZE]
+                if kind is not None:
                     least, most = bounds.get(kind, _CONTROL_BOUNDS)
                     if not least <= length <= most:
                         raise bad_data_length(length, least, most)
@@ -389,7 +415,6 @@ class Decoder:
                         return None
                     self._position += needed
                     return kind, frame[HEADER_SIZE + 1 :]
-                (number,) = _unpack_number(frame, HEADER_SIZE + 1)
                 if number > self._next_number:
                     raise bad_number(self._next_number, number)
                 # A lower number is that of a repeated frame.
@@ -428,13 +453,19 @@ class Decoder:
         """Move what is in a SETTLE frame into the run, or put it apart."""
         end = len(frame)
         at = HEADER_SIZE + DATA_PREFIX
+        single = HEADER_SIZE + _SINGLE_PREFIX
+        if end >= single:
+            outcome, count, item, size = _unpack_single(frame, at)
+            if count == 1 and size == end - single and size <= self._max_frame_size:
+                self._settle(outcome, [item], [frame[single:]], size)
+                return
         outcome, count = _unpack_settle(frame, at)
         at += SETTLE_PREFIX
         if count > MOST_SETTLED or ITEM_NUMBER_SIZE * count > end - at:
             raise bad_settle()
         items = list(struct.unpack_from(f"<{count}Q", frame, at))
         at += ITEM_NUMBER_SIZE * count
-        entries: list[Any] = []
+        entries: list[bytes] = []
         size = 0
         while at < end:
             if end - at < RESULT_LENGTH_SIZE:
@@ -448,17 +479,20 @@ class Decoder:
             entries.append(frame[at : at + length])
             at += length
             size += length
+        self._settle(outcome, items, entries, size)
 
+    def _settle(self, outcome: int, items: list[int], entries: list[bytes], size: int) -> None:
+        """Move the values of a SETTLE frame into the run, or put it apart."""
         if outcome != _DONE:
             self._apart = GivenBack(outcome, items, entries[0] if entries else b"")
             return
+        decode = self._decode
         try:
-            for index, entry in enumerate(entries):
-                entries[index] = self._decode(entry)
+            values = [decode(entry) for entry in entries]
         except Exception as error:
             self._apart = undecodable(_SETTLE, self._next_number, len(entries), size, items, error)
             return
-        self._values += entries
+        self._values += values
         settled = self._settled
         for item in items:
             if settled and settled[-1][1] == item - 1:

@@ -444,6 +444,16 @@ BAD_CALLS: list[BadCall] = [
         ]
     ),
     *(
+        ("add_done", arguments, error)
+        for arguments, error in [
+            ((GREATEST + 1, 1, 1, b"x"), OverflowError),
+            ((1, GREATEST + 1, GREATEST + 1, b"x"), OverflowError),
+            ((1, -1, -1, b"x"), OverflowError),
+            (("2", 1, 1, b"x"), TypeError),
+            ((1, None, None, b"x"), TypeError),
+        ]
+    ),
+    *(
         ("add_settle", (1, 0, items, [LARGE_ENTRY]), error)
         for items, error in [
             ([-1], OverflowError),
@@ -813,6 +823,7 @@ REFUSALS = {
             ("settle to client", "client", LARGE, kind_header(65_537, Kind.SETTLE), 65_537, 65_536),
             ("item to server", "server", LARGE, kind_header(65_537, Kind.ITEM), 65_537, 65_536),
             ("entry", "server", SMALL, settle(2, [1], [b"", bytes(11)]), 11, 10),
+            ("single entry", "server", SMALL, settle(2, [1], [bytes(11)]), 11, 10),
         ]
     },
     **{
