@@ -122,8 +122,13 @@ class Encoder:
         if base.kind in BASIC_IDS or base.identity in self._sent:
             return
         self._define(base, base.name)
+        wire = self._wire_type(base)
+        if described.kind is Kind.POINTER and base.kind is Kind.MARSHALER:
+            # Go takes the pointer for another type, which it gives an id that nobody uses.
+            wire = wire._replace(name="", id=self._next_id)
+            self._next_id += 1
         out.write_int(-self._id(base), 64)
-        write_wire_type(out, self._wire_type(base))
+        write_wire_type(out, wire)
         message = out.take_message()
         if out.parent is None:
             self._finished += message
@@ -137,7 +142,8 @@ class Encoder:
         """Give the type and those it consists of their ids, in the order in which Go does it.
 
         A struct gets its own before those of its fields, a slice, array or map after those of its
-        elements. A type without a name of its own has one only as the type of a field.
+        elements. The name is left out of the elements of arrays and maps, and that of a type without
+        one is how Go prints it, if it is the type of a field.
         """
         if base.kind in BASIC_IDS or base.identity in self._definitions:
             return
@@ -150,7 +156,7 @@ class Encoder:
                     self._assign_id(self._definitions[part.identity])
             return
         for part in base.parts:
-            self._define(part.base, part.name)
+            self._define(part.base, part.name if base.kind is Kind.SLICE else "")
         self._assign_id(definition)
         for part in base.parts:
             if part.base.kind not in BASIC_IDS:
