@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from distchan.gob._buffers import Input
 from distchan.gob._errors import GobDecodeError, decoding_failed
+from distchan.gob._making import make
 
 __all__ = [
     "MISSING",
@@ -243,10 +244,18 @@ class StructReader(Reader):
     make: Callable[..., Any]
     by_position: bool  # whether ``make`` takes the values one by one, else as a list
 
+    def __init__(self) -> None:
+        self.spare: list[Any] | None = None  # a copy of the template that nobody uses
+
     def read(self, source: Input) -> Any:
         source.enter()
         source.spend(len(self.template))
-        values = self.template.copy()
+        template = self.template
+        values = self.spare
+        if values is None:
+            values = template[:]
+        else:
+            self.spare = None  # a struct of the same type may be inside
         number = -1
         count = len(self.readers)
         delta = 0
@@ -270,9 +279,15 @@ class StructReader(Reader):
             self.fill(values, source)
         source.leave()
         try:
-            return self.make(*values) if self.by_position else self.make(values)
+            instance = make(self.make, values) if self.by_position else self.make(values)
         except Exception as error:
             decoding_failed(error, "", source.position)
+        target = 0
+        for value in template:
+            values[target] = value
+            target += 1
+        self.spare = values
+        return instance
 
     def fill(self, values: list[Any], source: Input) -> None:
         """Make what is still missing."""
