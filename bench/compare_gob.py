@@ -79,23 +79,23 @@ def main(rounds: int) -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(f"{BACKEND} backend, {rounds} rounds; ns for one value: median (least to most)\n")
     print("| | distchan.gob | Go, encoding/gob | ratio |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        with subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
             [build(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            for shape, count in COUNTS.items():
-                for what, measure in MEASURES.items():
-                    ours, theirs = [], []
-                    for _ in range(rounds):
-                        ours.append(measure(shape, count))
-                        theirs.append(go(process, what, shape, count))
-                    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-                    ratio = (
-                        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-                    )
-                    print(f"| {what} {shape} | {spread(ours)} | {spread(theirs)} | {ratio} |")
-            assert process.stdin is not None
-            process.stdin.close()
+        ) as process,
+    ):
+        for shape, count in COUNTS.items():
+            for what, measure in MEASURES.items():
+                ours, theirs = [], []
+                for _ in range(rounds):
+                    ours.append(measure(shape, count))
+                    theirs.append(go(process, what, shape, count))
+                ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+                ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+                print(f"| {what} {shape} | {spread(ours)} | {spread(theirs)} | {ratio} |")
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 if __name__ == "__main__":

@@ -78,10 +78,15 @@ cdef class MapReader(Reader):
     cdef int skip(self, Input source) except -1
 
 
+@cython.final
+cdef class FieldReader:
+    cdef Reader reader
+    cdef Py_ssize_t target
+    cdef object name
+
+
 cdef class StructReader(Reader):
-    cdef public tuple readers
-    cdef public tuple targets
-    cdef public tuple steps
+    cdef public tuple fields
     cdef public list template
     cdef public list spare
     cdef public tuple factories
@@ -89,7 +94,7 @@ cdef class StructReader(Reader):
     cdef public bint by_position
 
     @cython.locals(
-        reader=Reader,
+        field=FieldReader,
         values=list,
         template=list,
         number=Py_ssize_t,
@@ -98,6 +103,6 @@ cdef class StructReader(Reader):
         delta=cython.ulonglong,
     )
     cdef object read(self, Input source)
-    @cython.locals(reader=Reader, number=Py_ssize_t, count=Py_ssize_t, delta=cython.ulonglong)
+    @cython.locals(field=FieldReader, number=Py_ssize_t, count=Py_ssize_t, delta=cython.ulonglong)
     cdef int skip(self, Input source) except -1
     cdef int fill(self, list values, Input source) except -1

@@ -17,6 +17,7 @@ __all__ = [
     "BoolReader",
     "BytesReader",
     "ComplexReader",
+    "FieldReader",
     "FloatReader",
     "IntReader",
     "InterfaceReader",
@@ -228,17 +229,26 @@ class MapReader(Reader):
         source.leave()
 
 
+class FieldReader:
+    """A field on the wire: its reader, its place among the fields in Python, and its name.
+
+    The place is -1 if the field is not known there.
+    """
+
+    def __init__(self, reader: Reader, target: int, name: str) -> None:
+        self.reader = reader
+        self.target = target
+        self.name = name
+
+
 class StructReader(Reader):
     """An instance from the values of its fields.
 
-    ``readers`` has a reader for each field on the wire, ``targets`` its place among the fields in
-    Python, or -1 if there it is unknown. ``template`` has what stands in a place that nothing is
-    read into: MISSING if it must be made anew, which ``factories`` do for such places.
+    ``template`` has what stands in a place that nothing is read into: MISSING if it must be made
+    anew, which ``factories`` do for such places.
     """
 
-    readers: tuple[Reader, ...]
-    targets: tuple[int, ...]
-    steps: tuple[str, ...]
+    fields: tuple[FieldReader, ...]
     template: list[Any]
     factories: tuple[tuple[int, Callable[[], Any]], ...]
     make: Callable[..., Any]
@@ -257,8 +267,8 @@ class StructReader(Reader):
         else:
             self.spare = None  # a struct of the same type may be inside
         number = -1
-        count = len(self.readers)
-        delta = 0
+        count = len(self.fields)
+        field = None
         try:
             while True:
                 delta = source.read_uint()
@@ -267,14 +277,14 @@ class StructReader(Reader):
                 if delta >= count - number:
                     raise self.no_such_field(source)
                 number += delta
-                reader = self.readers[number]
-                target = self.targets[number]
-                if target < 0:
-                    reader.skip(source)
+                field = self.fields[number]
+                if field.target < 0:
+                    field.reader.skip(source)
                 else:
-                    values[target] = reader.read(source)
+                    values[field.target] = field.reader.read(source)
+                field = None
         except Exception as error:
-            decoding_failed(error, self.steps[number] if delta else "", source.position)
+            decoding_failed(error, f".{field.name}" if field else "", source.position)
         if self.factories:
             self.fill(values, source)
         source.leave()
@@ -282,10 +292,8 @@ class StructReader(Reader):
             instance = make(self.make, values) if self.by_position else self.make(values)
         except Exception as error:
             decoding_failed(error, "", source.position)
-        target = 0
-        for value in template:
+        for target, value in enumerate(template):
             values[target] = value
-            target += 1
         self.spare = values
         return instance
 
@@ -301,7 +309,7 @@ class StructReader(Reader):
     def skip(self, source: Input) -> None:
         source.enter()
         number = -1
-        count = len(self.readers)
+        count = len(self.fields)
         while True:
             delta = source.read_uint()
             if delta == 0:
@@ -309,8 +317,8 @@ class StructReader(Reader):
             if delta >= count - number:
                 raise self.no_such_field(source)
             number += delta
-            reader = self.readers[number]
-            reader.skip(source)
+            field = self.fields[number]
+            field.reader.skip(source)
         source.leave()
 
     def no_such_field(self, source: Input) -> GobDecodeError:
