@@ -12,7 +12,9 @@ from tests import twins
 from tests.twins import TWINS
 
 NUMBERS = st.integers(-(2**70), 2**70) | st.sampled_from([-(2**63), 2**63 - 1, 2**63, 2**64 - 1])
-ODD = st.sampled_from([None, "5", 1.5, b"5", [], True, 10**400, float("nan"), "\ud800", "\udcff"])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "5", 1.5, b"5", [], True, 10**400, float("nan"), "\ud800", "\udcff"]
+)
 BITS = st.sampled_from([8, 16, 32, 64])
 WRITES: list[tuple[str, tuple[st.SearchStrategy[Any], ...]]] = [
     ("write_uint", (st.integers(0, 2**64 - 1),)),
@@ -23,7 +25,12 @@ WRITES: list[tuple[str, tuple[st.SearchStrategy[Any], ...]]] = [
     ("write_string", (st.text() | ODD,)),
     (
         "write_bytes",
-        (st.binary() | st.binary().map(bytearray) | st.binary().map(memoryview) | ODD,),
+        (
+            st.binary()
+            | st.binary().map(bytearray)
+            | st.binary().map(lambda data: memoryview(data))
+            | ODD,
+        ),
     ),
     ("write_raw", (st.binary(max_size=400),)),
     ("size", ()),

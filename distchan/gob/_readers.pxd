@@ -98,11 +98,11 @@ cdef class StructReader(Reader):
         values=list,
         template=list,
         number=Py_ssize_t,
-        count=Py_ssize_t,
+        left=cython.ulonglong,
         target=Py_ssize_t,
         delta=cython.ulonglong,
     )
     cdef object read(self, Input source)
-    @cython.locals(field=FieldReader, number=Py_ssize_t, count=Py_ssize_t, delta=cython.ulonglong)
+    @cython.locals(field=FieldReader, number=Py_ssize_t, left=cython.ulonglong, delta=cython.ulonglong)
     cdef int skip(self, Input source) except -1
     cdef int fill(self, list values, Input source) except -1

@@ -267,15 +267,16 @@ class StructReader(Reader):
         else:
             self.spare = None  # a struct of the same type may be inside
         number = -1
-        count = len(self.fields)
+        left = len(self.fields)  # how many come after that one
         field = None
         try:
             while True:
                 delta = source.read_uint()
                 if delta == 0:
                     break
-                if delta >= count - number:
+                if delta > left:
                     raise self.no_such_field(source)
+                left -= delta
                 number += delta
                 field = self.fields[number]
                 if field.target < 0:
@@ -309,13 +310,14 @@ class StructReader(Reader):
     def skip(self, source: Input) -> None:
         source.enter()
         number = -1
-        count = len(self.fields)
+        left = len(self.fields)  # how many come after that one
         while True:
             delta = source.read_uint()
             if delta == 0:
                 break
-            if delta >= count - number:
+            if delta > left:
                 raise self.no_such_field(source)
+            left -= delta
             number += delta
             field = self.fields[number]
             field.reader.skip(source)
