@@ -624,6 +624,10 @@ def test_values_types_fields_and_bytes_are_limited() -> None:
         gob.Decoder(max_values=5_000).decode(rows)
     with pytest.raises(DecodeError, match="100 more fields than max_fields allows"):
         gob.Decoder(max_fields=99).decode(rows)
+    both = wide + struct_of(67, {"A": INT}) + gob.dumps(1)
+    assert gob.Decoder(max_fields=101).decode(both) == 1
+    with pytest.raises(DecodeError, match="1 more fields than max_fields allows"):
+        gob.Decoder(max_fields=100).decode(both)
     with pytest.raises(DecodeError, match="more types than max_types allows"):
         gob.Decoder(max_types=1).decode(rows)
     with pytest.raises(DecodeError, match="max_size is 10"):
