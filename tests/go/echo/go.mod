@@ -1,0 +1,3 @@
+module distchan.test/echo
+
+go 1.19

@@ -1,0 +1,3 @@
+module distchan.test/vectors
+
+go 1.19
