@@ -35,7 +35,7 @@ class GobWriter:
     def __init__(
         self, item_type: Any, transforms: Sequence[Transform], max_frame_size: int
     ) -> None:
-        self._encoder = gob.Encoder(item_type)
+        self._encoder = gob.Encoder(item_type, definitions_first=True)
         self._seal: Callable[[bytes], bytes] | None = None
         if transforms:
             self._seal = PayloadEncoder(

@@ -27,7 +27,9 @@ class Encoder:
     the names of the values of interfaces (by default those given to `register`). ``package`` is
     the Go package in which the reader has the classes: it occurs in the names of types like
     ``[]main.Job``, which Go's decoder ignores. ``first_id`` is the id of the first type: Go 1.19
-    begins with 65, newer versions with 64, and readers accept both.
+    begins with 65, newer versions with 64, and readers accept both. ``definitions_first``: whether
+    all definitions come before the value; Go puts those of the values of interfaces inside of it,
+    in several messages, and reads both.
 
     Raises TypeError for a type that gob cannot express.
     """
@@ -39,6 +41,7 @@ class Encoder:
         registry: Registry | None = None,
         package: str = "main",
         first_id: int = 65,
+        definitions_first: bool = False,
     ) -> None:
         if first_id < FIRST_USER_ID:
             raise ValueError(f"ids of types begin at {FIRST_USER_ID}, not {first_id}")
@@ -46,6 +49,7 @@ class Encoder:
         self._registry = registry or DEFAULT
         self._package = package
         self._first_id = first_id
+        self._definitions_first = definitions_first
         self.reset()
 
     def reset(self) -> None:
@@ -121,6 +125,8 @@ class Encoder:
         base = described.base
         if base.kind in BASIC_IDS or base.identity in self._sent:
             return
+        if self._definitions_first:
+            out = Output(self)
         self._define(base, base.name)
         wire = self._wire_type(base)
         if described.kind is Kind.POINTER and base.kind is Kind.MARSHALER:
