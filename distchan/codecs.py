@@ -6,6 +6,7 @@ The built-in ones, by name:
 "msgpack"   compact and fast; any type that msgspec knows (scalars, containers, dataclasses,
             ``msgspec.Struct``, ``TypedDict``, enums, dates, unions)
 "json"      the same types as readable text
+"gob"       what Go's encoding/gob reads and writes; the types are in `distchan.gob`
 "raw"       bytes-like items as they are; they arrive as ``bytes``
 "pickle"    nearly any Python object. Decoding executes whatever code the peer has put into the
             bytes: only for peers that you trust as much as yourself
@@ -48,7 +49,7 @@ class Codec(Protocol):
 
 
 class _Builtin(msgspec.Struct, frozen=True):
-    """A built-in codec. Its two callables are C functions: no Python frame per item."""
+    """A built-in codec. All but gob's callables are C functions: no Python frame per item."""
 
     name: str
     encode: Callable[[Any], bytes]
@@ -103,6 +104,17 @@ def _json(item_type: Any) -> Codec:
     return _Builtin("json", msgspec.json.Encoder().encode, decoder.decode)
 
 
+def _gob(item_type: Any) -> Codec:
+    from distchan.gob._payloads import PayloadCodec  # which the other codecs do without
+
+    try:
+        codec = PayloadCodec(item_type)
+    except TypeError as error:
+        refusal = f'codec "gob" cannot carry {type_name(item_type)}'
+        raise TypeError(f"{refusal}: {error}; {_OTHER_CODECS}") from error
+    return _Builtin("gob", codec.encode, codec.decode)
+
+
 def _raw(item_type: object) -> Codec:
     if not _is_bytes_like(item_type):
         raise TypeError(
@@ -123,6 +135,7 @@ def _pickle(item_type: object) -> Codec:
 _BUILTINS: Final[dict[str, Callable[[object], Codec]]] = {
     "msgpack": _msgpack,
     "json": _json,
+    "gob": _gob,
     "raw": _raw,
     "pickle": _pickle,
 }

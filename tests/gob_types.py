@@ -43,6 +43,9 @@ class Empty(NamedTuple):
     pass
 
 
+EMPTY = Empty()
+
+
 @dataclasses.dataclass
 class Nested:
     name: str = ""
@@ -51,7 +54,7 @@ class Nested:
     corner: tuple[Point, Point] = (Point(), Point())
     by_name: dict[str, Point] | None = None
     grid: list[list[int]] = dataclasses.field(default_factory=list)
-    empty: Empty = Empty()
+    empty: Empty = EMPTY
     next: Point | None = None
 
 
@@ -82,7 +85,7 @@ class Pong:
 class Pointers(TypedDict):
     i: int | None
     s: str | None
-    l: list[int] | None
+    l: list[int] | None  # noqa: E741
     p: Point | None
     t: datetime | None
 

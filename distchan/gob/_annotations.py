@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Width:
-    """Which of Go's numbers an ``int``, ``float`` or ``complex`` is: ``"uint16"``, ``"float32"``."""
+    """Which of Go's numbers an ``int``, ``float`` or ``complex`` is: ``"uint16"``."""
 
     name: str
 
@@ -47,8 +47,9 @@ class Marshaler:
 
     ``name`` is that of the Go type, its package in front. ``encode`` takes a value and returns
     bytes or text, ``decode`` takes the bytes; both may raise what they like. ``form`` says which
-    of Go's interfaces the type implements: ``"binary"`` (encoding.BinaryMarshaler), ``"text"``
-    (encoding.TextMarshaler) or ``"gob"`` (GobEncoder). ``zero`` is Go's zero value of the type,
+    of Go's interfaces the type implements: ``"binary"`` (encoding.BinaryMarshaler), ``"gob"``
+    (GobEncoder) or ``"text"`` (encoding.TextMarshaler, which gob has a place for, but which Go up
+    to now neither writes nor reads). ``zero`` is Go's zero value of the type,
     which structs omit; without it (None) nothing is omitted, and a field that is missing on
     reading is an error unless the class has a default for it.
 

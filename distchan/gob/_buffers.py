@@ -32,7 +32,7 @@ class Output:
         self.session = session
         self.parent = parent
         #: How many levels the value being written is inside the outermost one.
-        self.depth = 0 if parent is None else parent.depth
+        self.depth: int = 0 if parent is None else parent.depth
 
     def size(self) -> int:
         """How many bytes the message has so far."""
@@ -136,14 +136,27 @@ class Input:
     Every method raises GobDecodeError if the bytes are not what it reads.
     """
 
-    __slots__ = ("_budget", "_data", "_depth", "_end", "_max_depth", "position", "session")
+    __slots__ = (
+        "_budget",
+        "_data",
+        "_depth",
+        "_end",
+        "_max_depth",
+        "message_start",
+        "position",
+        "session",
+    )
 
-    def __init__(self, data: bytes, session: Any, max_depth: int, max_values: int) -> None:
+    def __init__(
+        self, data: bytes, start: int, session: Any, max_depth: int, max_values: int
+    ) -> None:
         self._data = data
         self.session = session
         #: The byte that is read next.
-        self.position = 0
-        self._end = 0  # of the message
+        self.position = start
+        #: Where the message begins, with its length.
+        self.message_start = start
+        self._end = start  # of the message
         self._depth = 0
         self._max_depth = max_depth
         self._budget = max_values
@@ -158,6 +171,7 @@ class Input:
 
     def next_message(self) -> None:
         """Go on with the next message."""
+        self.message_start = self.position
         self._end = len(self._data)
         length = self.read_uint()
         end = self.position + length
@@ -251,7 +265,7 @@ class Input:
         self.position = stop
 
     def read_count(self) -> int:
-        """The number of elements that follow. Each has at least a byte, perhaps in a later message."""
+        """The number of elements that follow. Each has at least one byte, in whatever message."""
         start = self.position
         count = self.read_uint()
         if count > len(self._data) - self.position:

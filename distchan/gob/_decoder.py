@@ -1,7 +1,7 @@
 """Bytes to values: definitions are remembered, values are read by them."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from distchan.gob._buffers import Input
 from distchan.gob._definitions import FIRST_USER_ID, WireType, read_wire_type
@@ -25,9 +25,9 @@ MAX_FIELDS: Final = 10_000
 class Decoder:
     """The other end of a stream: it remembers the definitions for the values that follow.
 
-    ``item_type`` is the type of the values; with ``Any`` they come as their definitions say, structs
-    as dicts. ``registry`` has the types of the values of interfaces (by default those given to
-    `register`); one whose name it does not have comes as its definition says.
+    ``item_type`` is the type of the values; with ``Any`` they come as their definitions say,
+    structs as dicts. ``registry`` has the types of the values of interfaces (by default those
+    given to `register`); one whose name it does not have comes as its definition says.
 
     Limits, each a DecodeError if it is exceeded:
 
@@ -66,47 +66,71 @@ class Decoder:
         self._definitions: dict[int, WireType] = {}
         self._fields_left = self._max_fields
         self._readers = Readers(self._definitions, self._max_depth)
+        # How many definitions were known before the last value, and how many fields were left.
+        self._before = (0, self._max_fields)
         # For the type of a whole value: its reader, and whether it is a struct.
         self._roots: dict[int, tuple[Reader, bool]] = {}
 
-    def decode(self, data: bytes) -> Any:
-        """The value in the data: any number of definitions, then one value.
+    def decode(self, data: bytes, start: int = 0) -> Any:
+        """The value in the data from ``start`` on: any number of definitions, then one value.
 
         What comes after the value is ignored, as Go's reader of frames does. Raises DecodeError,
         and the decoder is as it was, for anything that is not such data.
         """
-        source = self._open(data)
-        known, fields_left = len(self._definitions), self._fields_left
-        try:
-            return self._read(source)
-        except Exception as error:
-            self._forget(known, fields_left)
-            decoding_failed(error, self._root.name if self._root else "", source.position)
-        except BaseException:
-            self._forget(known, fields_left)
-            raise
+        return self._next(self._open(data, start))
 
     def decode_all(self, data: bytes) -> Iterator[Any]:
         """The values in the data, one after the other; there may be none.
 
         Raises DecodeError when it comes to something else. ``max_values`` is for all of them.
         """
-        source = self._open(data)
+        source = self._open(data, 0)
         while source.has_more():
-            known, fields_left = len(self._definitions), self._fields_left
-            try:
-                value = self._read(source)
-            except Exception as error:
-                self._forget(known, fields_left)
-                decoding_failed(error, self._root.name if self._root else "", source.position)
+            value = self._next(source)
             source.end_message()
             yield value
 
-    def _open(self, data: bytes) -> Input:
+    def rollback(self) -> None:
+        """Forget the definitions that came with the last value, as if it had not been decoded."""
+        known, fields_left = self._before
+        while len(self._definitions) > known:
+            type_id, _ = self._definitions.popitem()
+            self._readers.forget(type_id)
+            self._roots.pop(type_id, None)
+        self._fields_left = fields_left
+
+    def receive_definitions(self, data: bytes) -> int:
+        """Read the definitions at the beginning of the data; where the value's message begins.
+
+        Raises DecodeError as `decode` does, also if there is no value.
+        """
+        source = self._open(data, 0)
+        self._before = (len(self._definitions), self._fields_left)
+        try:
+            self._read_type_id(source, False)
+        except Exception as error:
+            self._fail(error, source)
+        return source.message_start
+
+    def _next(self, source: Input) -> Any:
+        self._before = (len(self._definitions), self._fields_left)
+        try:
+            return self._read(source)
+        except Exception as error:
+            self._fail(error, source)
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _fail(self, error: Exception, source: Input) -> NoReturn:
+        self.rollback()
+        decoding_failed(error, self._root.name if self._root else "", source.position)
+
+    def _open(self, data: bytes, start: int) -> Input:
         if len(data) > self._max_size:
             raise GobDecodeError(f"{len(data)} bytes; max_size is {self._max_size}")
         data = data if type(data) is bytes else bytes(data)
-        return Input(data, self, self._max_depth, self._max_values)
+        return Input(data, start, self, self._max_depth, self._max_values)
 
     def _read(self, source: Input) -> Any:
         type_id = self._read_type_id(source, False)
@@ -176,16 +200,6 @@ class Decoder:
         wire = read_wire_type(source, self._fields_left)
         self._fields_left -= len(wire.fields)
         self._definitions[type_id] = wire
-
-    def _forget(self, known: int, fields_left: int) -> None:
-        """Undo the definitions beyond those that were known."""
-        if len(self._definitions) == known:
-            return
-        while len(self._definitions) > known:
-            self._definitions.popitem()
-        self._fields_left = fields_left
-        self._readers.clear()
-        self._roots.clear()
 
 
 def _read_no_field(source: Input) -> None:

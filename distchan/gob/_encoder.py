@@ -98,6 +98,19 @@ class Encoder:
             self._sent.popitem()
         self._finished.clear()
 
+    def send_definitions(self) -> bytes:
+        """The messages that define ``item_type``, which the values then come without.
+
+        None are left if they were sent before. The definitions for the values of interfaces, and
+        all if there is no ``item_type``, come with the values. `rollback` takes them back.
+        """
+        self._before = (len(self._definitions), len(self._sent), self._next_id)
+        if self._root is not None:
+            self._send_definitions(Output(self), self._root)
+        messages = bytes(self._finished)
+        self._finished.clear()
+        return messages
+
     def _write(self, out: Output, described: Type, value: Any) -> None:
         base = described.base
         if value is None and described.kind is Kind.POINTER:
@@ -121,7 +134,7 @@ class Encoder:
         out.write_raw(inner.take_message())
 
     def _send_definitions(self, out: Output, described: Type) -> None:
-        """Outer types first. Each ends the message that is being written, which goes on after it."""
+        """Outer types first. Each ends the message being written, which goes on after it."""
         base = described.base
         if base.kind in BASIC_IDS or base.identity in self._sent:
             return
@@ -148,8 +161,8 @@ class Encoder:
         """Give the type and those it consists of their ids, in the order in which Go does it.
 
         A struct gets its own before those of its fields, a slice, array or map after those of its
-        elements. The name is left out of the elements of arrays and maps, and that of a type without
-        one is how Go prints it, if it is the type of a field.
+        elements. The elements of arrays and maps are not named; a type without a name of its own
+        has one, as Go prints it, if it is the type of a field.
         """
         if base.kind in BASIC_IDS or base.identity in self._definitions:
             return

@@ -55,9 +55,10 @@ class Readers:
         self._max_depth = max_depth
         self._known: dict[tuple[int, Type | None], Reader] = {}
 
-    def clear(self) -> None:
-        """Forget all, because a definition is not true any more."""
-        self._known.clear()
+    def forget(self, type_id: int) -> None:
+        """Forget the readers of a type whose definition is taken back."""
+        for key in [key for key in self._known if key[0] == type_id]:
+            del self._known[key]
 
     def get(self, type_id: int, wanted: Type | None) -> Reader:
         """The reader for a type on the wire and one in Python; with None, for values as they come.

@@ -105,7 +105,7 @@ def _common(values: Any) -> Any:
 def _generalised(item_type: Any) -> Any:
     origin = getattr(item_type, "__origin__", None)
     if origin is dict:
-        return dict[item_type.__args__[0], Any]  # type: ignore[name-defined]
+        return dict[item_type.__args__[0], Any]
     return list[Any] if origin in (list, tuple) else item_type
 
 

@@ -26,8 +26,6 @@ from distchan.gob._writers import (
 
 __all__ = ["NO_DEFAULT", "Field", "Form", "Kind", "Type", "basic"]
 
-type_ = type
-
 
 class Kind(enum.Enum):
     """What gob tells apart."""
@@ -78,7 +76,7 @@ class Type:
         self,
         kind: Kind,
         identity: object,
-        python: type_[Any] = object,
+        python: Any = object,
         *,
         name: str = "",
         bits: int = 64,
@@ -226,7 +224,8 @@ class Type:
         given = zip(self.fields, values, strict=True)
         if self.python is dict:
             return {field.attribute: value for field, value in given}
-        arguments, later = {}, {}
+        arguments: dict[str, Any] = {}
+        later: dict[str, Any] = {}
         for field, value in given:
             (later if field.settable_only else arguments)[field.attribute] = value
         instance = self.python(**arguments)
