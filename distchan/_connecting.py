@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from distchan._address import TcpAddress, UnixAddress
 from distchan.errors import ConnectError, DistchanError
@@ -95,7 +95,7 @@ async def _attempt(target: Target, make_connection: Callable[[], C], timeout: fl
     return connections[-1]
 
 
-async def _open_transport(target: Target, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+async def _open_transport(target: Target, protocol: Callable[[], Any]) -> None:
     loop = asyncio.get_running_loop()
     match target:
         case TcpAddress(host, port):

@@ -12,8 +12,8 @@ from typing import Any, Final
 from distchan._clientele import Clientele, ClientInfo, DeadLetter, ServerStatistics
 from distchan._go_connection import LINGER, GoConnection
 from distchan._go_hub import GoHub
-from distchan._go_wiring import GoWiring
 from distchan._go_standstill import GoStandstill
+from distchan._go_wiring import GoWiring
 from distchan.channel import Channel
 from distchan.errors import ConnectionLost, ProtocolError
 
@@ -108,9 +108,7 @@ class GoClientele(Clientele):
     # -- beginning and end ------------------------------------------------------------------------
 
     def accept(self) -> GoConnection:
-        return GoConnection(
-            self._wiring.session(), self, heartbeat=self._wiring.options.heartbeat
-        )
+        return GoConnection(self._wiring.session(), self, heartbeat=self._wiring.options.heartbeat)
 
     def shut_down(self) -> None:
         self._shutting_down = True

@@ -83,9 +83,9 @@ class FrameReader:
         if len(self._buffer) < _HEADER.size:
             return _HEADER.size
         signature, length = _HEADER.unpack_from(self._buffer)
-        if self._check(signature, length) is not None:
-            return 0
-        return _HEADER.size + max(length, 0)
+        if length < 0 or self._check(signature, length) is not None:
+            return _HEADER.size
+        return _HEADER.size + int(length)
 
     def _check(self, signature: int, length: int) -> ProtocolError | None:
         if signature != self._signature:

@@ -100,7 +100,9 @@ class GoMembership:
             await inbox.channel._hand_over_reserved()
             inbox.channel.close()
             if dropped := inbox.discard():
-                self._logger.warning("items from %s that no task received: %d", self._address, dropped)
+                self._logger.warning(
+                    "items from %s that no task received: %d", self._address, dropped
+                )
         self._no_more_items = True
         if dealer is not None:
             dealer.channel.close()
@@ -147,9 +149,7 @@ class GoMembership:
     # -- the connection ---------------------------------------------------------------------------
 
     def _make_connection(self) -> GoConnection:
-        return GoConnection(
-            self._wiring.session(), self, heartbeat=self._wiring.options.heartbeat
-        )
+        return GoConnection(self._wiring.session(), self, heartbeat=self._wiring.options.heartbeat)
 
     def on_connected(self, connection: GoConnection) -> None:
         self._transports += 1

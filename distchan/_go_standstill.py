@@ -36,9 +36,7 @@ class GoStandstill(Standstill):
         dealer, inbox = self._hub.dealer, self._hub.inbox
         if inbox is not None and inbox.count and not inbox.channel._demand:
             return "for somebody to receive the results"
-        if dealer is not None and (
-            dealer.waiting or dealer.channel.statistics().waiting_senders
-        ):
+        if dealer is not None and (dealer.waiting or dealer.channel.statistics().waiting_senders):
             if not clients:
                 return "for a client to deal to"
             return "for clients to read, as the sockets of all of them are full"

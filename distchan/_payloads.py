@@ -29,7 +29,9 @@ class PayloadEncoder:
 
     __slots__ = ("_codec", "_encode", "_max_frame_size", "_transforms")
 
-    def __init__(self, codec: Encodes, transforms: Sequence[Transform], max_frame_size: int) -> None:
+    def __init__(
+        self, codec: Encodes, transforms: Sequence[Transform], max_frame_size: int
+    ) -> None:
         self._codec = codec
         self._encode = codec.encode
         self._transforms = tuple(transforms)

@@ -41,7 +41,7 @@ _LOGGER: Final = logging.getLogger("distchan")
 
 
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options that every wire has, checked. Raises TypeError or ValueError for senseless ones."""
+    """The options that every wire has. Raises TypeError or ValueError for senseless ones."""
 
     codec: str | Codec
     transforms: Sequence[Transform]

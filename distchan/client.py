@@ -1,6 +1,5 @@
 """The client: receives items from a server on one channel, sends results on another."""
 
-import asyncio
 import logging
 import socket
 from collections.abc import Sequence
@@ -55,20 +54,26 @@ class Client:
     no server any more, or it refuses, both channels end with ConnectionLost.
 
     address: ``"host:port"`` or ``"unix:PATH"``. None if ``sock`` is given.
-    connect_timeout: seconds; with 0 there is one attempt only.
-    results: ``"settled"``: what a task sends while it holds an item travels with the settlement,
-        all or nothing, max_frame_size at the most. ``"stream"``: at once and on its own; it may
-        come twice if the item is worked on again.
+    wire: ``"native"``, or ``"go"`` to work for a program that uses
+        ``github.com/dradtke/distchan``. That wire has no handshake; a connection that is cut ends
+        both channels with ConnectionLost, and an item or result on its way then is lost. See
+        docs/go.md. Options marked with * are the native wire's alone: ValueError with ``"go"``.
+    connect_timeout: seconds (default: 30); with 0 there is one attempt only.
+    results*: ``"settled"`` (default): what a task sends while it holds an item travels with the
+        settlement, all or nothing, max_frame_size at the most. ``"stream"``: at once and on its
+        own; it may come twice if the item is worked on again.
     delivery: as for a Server. What either end asks for holds for both.
-    prefetch: how many unsettled items it holds at most, if that is to be less than what the server
+    prefetch*: how many unsettled items it holds at most, if that is to be less than what the server
         allows.
-    prefetch_bytes: the same in bytes; always at least one item.
-    heartbeat: seconds after which a server host that acknowledges nothing is taken for dead.
-    drain_timeout: seconds that leaving the block waits for the server's confirmation.
+    prefetch_bytes*: the same in bytes; always at least one item.
+    heartbeat: seconds (default: 10) after which a server host that acknowledges nothing is taken
+        for dead.
+    drain_timeout: seconds (default: 10) that leaving the block waits for the server's confirmation.
     sock: a connected stream socket of your own, in place of an address; never connected again.
-    codec, transforms, signature: must be those of the server.
-    max_frame_size: bytes of an encoded item; must be at least the server's, whose value counts.
-    handshake_timeout, logger: as for a Server.
+    codec, transforms, signature: must be those of the server; the defaults are the same.
+    max_frame_size: bytes of an encoded item (default: 64 MiB); on the native wire it must be at
+        least the server's, whose value counts.
+    handshake_timeout*, logger: as for a Server.
 
     Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch or
     InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
@@ -122,7 +127,7 @@ class Client:
                 outgoing,
                 incoming,
                 CommonOptions(
-                    codec=default(codec, "gob"),
+                    codec="gob" if codec is None else codec,
                     transforms=transforms,
                     signature=default(signature, GO_SIGNATURE),
                     max_frame_size=max_frame_size,
@@ -133,13 +138,13 @@ class Client:
             )
             self._membership = GoMembership(target, name, go, connect_timeout=connect_timeout)
         else:
-            results = default(results, "settled")
+            results = "settled" if results is None else results
             check_choice("results", results, ("settled", "stream"))
             native = Wiring(
                 outgoing,
                 incoming,
                 Options(
-                    codec=default(codec, "msgpack"),
+                    codec="msgpack" if codec is None else codec,
                     transforms=transforms,
                     signature=default(signature, SIGNATURE),
                     delivery=default(delivery, "at-least-once"),

@@ -33,6 +33,7 @@ from distchan.transforms import Transform
 
 __all__ = ["ClientInfo", "DeadLetter", "Server", "ServerStatistics"]
 
+
 class Server:
     """Listens at an address and deals items round robin to the clients that connect.
 
@@ -56,23 +57,24 @@ class Server:
     transforms: applied to encoded items in this order, undone in reverse, see distchan.transforms.
     signature: the 32-bit number that opens every frame. Equal on both ends. The default is the
         wire's own: 0x31636864, with ``wire="go"`` 0x7F38B034.
-    delivery: ``"at-least-once"``* (default), or ``"at-most-once"``: an item is settled when a task receives
-        it, and lost if the connection is cut before. What either end asks for holds for both. With
-        ``wire="go"`` it is at most once, and settled when it has been written.
-    prefetch*: how many unsettled items one client may hold; or ``"auto"``: those that its tasks hold
-        or wait for, and a surplus that depends on how long they take for one (default).
-    prefetch_bytes*: the same in bytes (default: 8 MiB), always at least one item; also for the results of one client
-        that nobody has received here.
-    max_frame_size: bytes of an encoded item (default: 64 MiB). Larger ones raise FrameTooLarge when they are sent,
-        and end the session of the client that sends them.
-    heartbeat: seconds (default: 10) after which a host that acknowledges nothing on TCP is taken for dead. A
-        process that computes without answering is not.
+    delivery: ``"at-least-once"``* (default), or ``"at-most-once"``: an item is settled when a task
+        receives it, and lost if the connection is cut before. What either end asks for holds for
+        both. With ``wire="go"`` it is at most once, and settled when it has been written.
+    prefetch*: how many unsettled items one client may hold; or ``"auto"`` (default): those that its
+        tasks hold or wait for, and a surplus that depends on how long they take for one.
+    prefetch_bytes*: the same in bytes (default: 8 MiB), always at least one item; also for the
+        results of one client that nobody has received here.
+    max_frame_size: bytes of an encoded item (default: 64 MiB). Larger ones raise FrameTooLarge when
+        they are sent, and end the session of the client that sends them.
+    heartbeat: seconds (default: 10) after which a host that acknowledges nothing on TCP is taken
+        for dead. A process that computes without answering is not.
     hang_timeout*: seconds after which a client that says nothing, although it holds items and was
         asked, is given up. None (default): never.
-    resume_timeout*: seconds (default: 5) for which a client that was cut off may come back as if nothing had
-        happened. Then it is given up.
-    max_attempts*: after so many (default: 3) failed attempts an item goes to ``dead_letters``. An attempt fails
-        if the task that holds the item raises an exception or its client dies over it.
+    resume_timeout*: seconds (default: 5) for which a client that was cut off may come back as if
+        nothing had happened. Then it is given up.
+    max_attempts*: after so many failed attempts (default: 3) an item goes to ``dead_letters``. An
+        attempt fails if the task that holds the item raises an exception or its client dies over
+        it.
     handshake_timeout*: seconds (default: 5) that a new connection has for introducing itself.
     drain_timeout: seconds (default: 10) that leaving the block waits for the orderly end.
     sock: a bound stream socket of your own, in place of an address.
@@ -128,7 +130,7 @@ class Server:
                 outgoing,
                 incoming,
                 CommonOptions(
-                    codec=default(codec, "gob"),
+                    codec="gob" if codec is None else codec,
                     transforms=transforms,
                     signature=default(signature, GO_SIGNATURE),
                     max_frame_size=max_frame_size,
@@ -152,7 +154,7 @@ class Server:
                 outgoing,
                 incoming,
                 Options(
-                    codec=default(codec, "msgpack"),
+                    codec="msgpack" if codec is None else codec,
                     transforms=transforms,
                     signature=default(signature, SIGNATURE),
                     delivery=default(delivery, "at-least-once"),
