@@ -93,9 +93,9 @@ class Output:
         """A float64, or a float32: the number nearest to the value, widened."""
         try:
             data = _DOUBLE.pack(value)
-        except OverflowError:
-            raise GobEncodeError("the number is too large for a float64") from None
         except struct.error:
+            if isinstance(value, int):
+                raise GobEncodeError("the number is too large for a float64") from None
             raise _wrong_type("a float", value) from None
         if bits == 32:
             data = _DOUBLE.pack(_to_single(_DOUBLE.unpack(data)[0]))

@@ -124,7 +124,7 @@ class Decoder:
 
     def _fail(self, error: Exception, source: Input) -> NoReturn:
         self.rollback()
-        decoding_failed(error, self._root.name if self._root else "", source.position)
+        decoding_failed(error, self._root.root_step if self._root else "", source.position)
 
     def _open(self, data: bytes, start: int) -> Input:
         if len(data) > self._max_size:

@@ -68,14 +68,14 @@ class Encoder:
         """
         self._before = (len(self._definitions), len(self._sent), self._next_id)
         out = Output(self)
+        described = self._root
         try:
-            if self._root is None:
-                self._write(out, describe(infer(value)), value)
-            else:
-                self._write(out, self._root, value)
+            if described is None:
+                described = describe(infer(value))
+            self._write(out, described, value)
         except Exception as error:
             self.rollback()
-            encoding_failed(error, self._root.name if self._root else "")
+            encoding_failed(error, described.root_step if described else "")
         except BaseException:
             self.rollback()
             raise

@@ -115,6 +115,11 @@ class Type:
             return [field.type for field in self.fields]
         return [part for part in (self.key, self.elem) if part is not None]
 
+    @property
+    def root_step(self) -> str:
+        """What a path begins with."""
+        return self.base.name if self.base.kind is Kind.STRUCT else ""
+
     def go_string(self, package: str) -> str:
         """As Go prints it, with ``package`` for the classes: ``map[string][]main.Job``."""
         match self.kind:
