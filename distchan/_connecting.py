@@ -19,7 +19,7 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
 
-class _Connection(asyncio.BaseProtocol):
+class _Connection(Protocol):
     """What must be known of a connection to wait for it."""
 
     #: Done when the handshake is.

@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 )
 
 type Input struct{ A, B int }
@@ -87,6 +88,7 @@ func work() {
 	if *mode == "deaf" {
 		untilTold("deaf")
 	}
+	counted := 0
 	for count := 0; ; count++ {
 		var in Input
 		err := l.receive(&in)
@@ -115,7 +117,14 @@ func work() {
 				return
 			}
 		}
-		if err := l.send(Result{in.A + in.B}); err != nil {
+		if *mode == "count" {
+			counted++
+		} else if err := l.send(Result{in.A + in.B}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if *mode == "count" {
+		if err := l.send(Result{counted}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -149,6 +158,7 @@ func serve() {
 			conn.Close()
 		}()
 	}
+	began := time.Now()
 	go func() {
 		for i := 0; i < *items; i++ {
 			if err := links[i%len(links)].send(Input{i, 1}); err != nil {
@@ -173,6 +183,7 @@ func serve() {
 		total += sum
 	}
 	fmt.Println("results", count, total)
+	fmt.Println("seconds", time.Since(began).Seconds())
 }
 
 func gather(l *link, sums chan<- int) {
