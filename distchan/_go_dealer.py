@@ -11,8 +11,8 @@ from typing import Any, Final
 from distchan._go_connection import GoConnection
 from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
+from distchan._rendezvous import Channel
 from distchan._roundrobin import Ring
-from distchan.channel import Channel
 from distchan.errors import DistchanError
 
 __all__ = ["GoDealer"]
@@ -31,7 +31,7 @@ class GoDealer(Outlet):
 
     def __init__(
         self,
-        channel: Channel[Any],
+        channel: Channel,
         encoder: PayloadEncoder,
         *,
         finished: Callable[[], None],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from distchan._ports import Inlet, pop_many
-from distchan.channel import Channel
+from distchan._rendezvous import Channel
 
 __all__ = ["GoInbox"]
 
@@ -23,7 +23,7 @@ class GoInbox(Inlet):
     """
 
     def __init__(
-        self, channel: Channel[Any], hungry: Callable[[bool], None], drained: Callable[[], None]
+        self, channel: Channel, hungry: Callable[[bool], None], drained: Callable[[], None]
     ) -> None:
         super().__init__()
         self.channel = channel

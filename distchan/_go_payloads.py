@@ -8,33 +8,30 @@ of the value.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from distchan import codecs, gob
 from distchan._payloads import PayloadEncoder
 from distchan.errors import FrameTooLarge
 from distchan.transforms import Transform
 
-__all__ = ["GobWriter", "Message"]
+__all__ = ["GobWriter"]
 
 
-class Message(bytes):
-    """An encoded item: the payload of a frame to a peer that knows its types."""
+class _Sealed(bytes):
+    """What the transforms have made of a value."""
 
-    #: How many of the writer's definitions that peer must know.
-    types: int
-    #: The value before the transforms.
+    #: The value itself.
     value: bytes
 
 
 class GobWriter:
     """The encoder of all items that a Server or Client sends in gob. See the module's text."""
 
-    name: Final = "gob"
-
     def __init__(
         self, item_type: Any, transforms: Sequence[Transform], max_frame_size: int
     ) -> None:
+        self.name = "gob"
         self._encoder = gob.Encoder(item_type, definitions_first=True)
         self._seal: Callable[[bytes], bytes] | None = None
         if transforms:
@@ -44,48 +41,66 @@ class GobWriter:
         self._max_frame_size = max_frame_size
         self._definitions: list[bytes] = []
         self._definitions_size = 0
+        #: How many definitions there are.
+        self.count = 0
 
-    def encode(self, item: Any) -> Message:
-        """Raises EncodeError, and FrameTooLarge if there is no room for the definitions as well."""
-        encoded = self._encoder.encode(item)
+    def encode(self, item: Any) -> bytes:
+        """The payload for a peer that knows all types so far.
+
+        Raises EncodeError, and FrameTooLarge if there is no room for their definitions as well.
+        """
+        value: bytes = self._encoder.encode(item)
+        if not _is_single(value):
+            value = self._keep_definitions(value)
+        payload = value
+        if self._seal is not None:
+            payload = _Sealed(self._seal(value))
+            payload.value = value
+        if len(payload) + self._definitions_size > self._max_frame_size:
+            raise self._too_large(len(payload))
+        return payload
+
+    def complete(self, payload: bytes, known: int) -> bytes:
+        """The payload for a peer that knows the first so many definitions.
+
+        Raises EncodeError if a transform refuses it.
+        """
+        if known == self.count:
+            return payload
+        value = payload.value if isinstance(payload, _Sealed) else payload
+        whole = b"".join((*self._definitions[known:], value))
+        if self._seal is not None:
+            whole = self._seal(whole)
+        if len(whole) > self._max_frame_size:
+            raise self._too_large(len(payload))
+        return whole
+
+    def _keep_definitions(self, encoded: bytes) -> bytes:
+        """What follows the definitions, all but the last of several messages."""
         begin = 0
-        while (end := _end_of_definition(encoded, begin)) > begin:
+        while (end := _end(encoded, begin)) < len(encoded):
             self._definitions.append(encoded[begin:end])
-            self._definitions_size += end - begin
             begin = end
-        value = encoded[begin:] if begin else encoded
-        message = Message(value if self._seal is None else self._seal(value))
-        message.types = len(self._definitions)
-        message.value = value
-        if len(message) + self._definitions_size > self._max_frame_size:
-            raise FrameTooLarge(
-                f"the item has {len(message)} bytes when encoded, and its types have "
-                f"{self._definitions_size}; max_frame_size is {self._max_frame_size}"
-            )
-        return message
+        self._definitions_size += begin
+        self.count = len(self._definitions)
+        return encoded[begin:]
 
-    def complete(self, message: Message, known: int) -> bytes:
-        """The payload for a peer that knows the first so many definitions. EncodeError."""
-        if message.types <= known:
-            return message
-        whole = b"".join((*self._definitions[known : message.types], message.value))
-        return whole if self._seal is None else self._seal(whole)
+    def _too_large(self, size: int) -> FrameTooLarge:
+        return FrameTooLarge(
+            f"the item has {size} bytes when encoded, and its types have "
+            f"{self._definitions_size}; max_frame_size is {self._max_frame_size}"
+        )
 
 
-def _end_of_definition(encoded: bytes, at: int) -> int:
-    """Where the message there ends if it defines a type, that is, has a negative id; else ``at``.
-
-    Of an integer in gob, the lowest bit is the sign.
-    """
-    size, body = _unsigned(encoded, at)
-    identity, _ = _unsigned(encoded, body)
-    return body + size if identity & 1 else at
+def _is_single(encoded: bytes) -> bool:
+    return _end(encoded, 0) == len(encoded)
 
 
-def _unsigned(encoded: bytes, at: int) -> tuple[int, int]:
-    """An unsigned integer in gob, and where it ends."""
+def _end(encoded: bytes, at: int) -> int:
+    """Where the message that begins there ends. Its length comes first, an unsigned integer."""
     first = encoded[at]
+    at += 1
     if first < 0x80:
-        return first, at + 1
-    end = at + 1 + 256 - first
-    return int.from_bytes(encoded[at + 1 : end]), end
+        return at + first
+    width = 256 - first
+    return at + width + int.from_bytes(encoded[at : at + width])

@@ -82,10 +82,12 @@ class GoSession:
     def send(self, payload: Any) -> None:
         """Send one item, encoded. EncodeError if it cannot be completed for this peer."""
         whole = payload
-        if self._writer is not None:
-            whole = self._writer.complete(payload, self._known)
-            self._known = max(self._known, payload.types)
-        self._add(header(self._signature, len(whole)), whole)
+        writer = self._writer
+        if writer is not None and self._known != writer.count:
+            whole = writer.complete(payload, self._known)
+            self._known = writer.count
+        self._add(header(self._signature, len(whole)))
+        self._add(whole)
         self._unwritten.append(payload)
 
     def close(self) -> None:
@@ -111,6 +113,6 @@ class GoSession:
         self.pending = 0
         return unwritten
 
-    def _add(self, *chunks: bytes) -> None:
-        self._chunks += chunks
-        self.pending += sum(map(len, chunks))
+    def _add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self.pending += len(chunk)
