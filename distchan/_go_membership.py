@@ -90,6 +90,8 @@ class GoMembership:
         self._closed = True
         if self._connection is not None:
             self._connection.close(LINGER)
+        if self._hub.inbox is not None:
+            self._hub.inbox.discard()
         self._fail(ConnectionLost("the client has been closed"))
         await self._released.wait()
 
@@ -139,9 +141,11 @@ class GoMembership:
 
     def _fail(self, error: ConnectionLost) -> None:
         """End whatever has not ended yet."""
-        for end in (self._hub.dealer, self._hub.inbox):
-            if end is not None:
-                end.channel._fail(error)
+        dealer, inbox = self._hub.dealer, self._hub.inbox
+        if dealer is not None:
+            dealer.channel._fail(error)
+        if inbox is not None and not (inbox.channel.closed and inbox.count):
+            inbox.channel._fail(error)
         if not self._done.done():
             self._done.set_exception(error)
             self._done.exception()  # it is no oversight if nobody awaits done()
