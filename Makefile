@@ -62,7 +62,7 @@ dist: $(VENV)/installed  ## Build the sdist, and from it the wheel, into dist/
 clean:  ## Remove environments, builds and caches
 	rm -rf .venv .venv-* "$(VENV)" build dist wheelhouse *.egg-info .benchmarks .coverage* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
-	rm -f distchan/*.so distchan/*.pyd distchan/*.c
+	find distchan -name '*.so' -o -name '*.pyd' -o -name '*.c' | xargs rm -f
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- Setting up -------------------------------------------------------------------------------
@@ -73,6 +73,9 @@ PIP = $(BIN)/python -m pip -qq --disable-pip-version-check
 # Installed for good, instead of into a fresh place at each build: an edited .pyx is ready sooner.
 BUILD_REQUIREMENTS = import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+
+# Of the compiled modules.
+PXD = $(wildcard distchan/*.pxd distchan/*/*.pxd)
 
 # True if the user asked for no extensions, or nothing here compiles a file that needs Python.h.
 NO_COMPILER = { case "$$DISTCHAN_NO_EXTENSIONS" in ''|0) false;; esac; } || ! \
@@ -101,8 +104,7 @@ $(VENV)/build-settings: $(VENV)/python FORCE
 	test "$$now" = "`cat $@ 2>/dev/null`" || echo "$$now" > $@
 
 $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
-		$(wildcard distchan/*.pyx distchan/*.pxd \
-			$(patsubst %.pxd,%.py,$(wildcard distchan/*.pxd)))
+		$(wildcard $(PXD) $(PXD:.pxd=.pyx) $(PXD:.pxd=.py))
 	@echo "distchan: installing into $(VENV) (a minute the first time)"
 	@$(BIN)/python -c '$(BUILD_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
 	@$(PIP) install --no-build-isolation -e '.[dev]'

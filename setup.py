@@ -69,7 +69,7 @@ class BuildAllOrNone(build_ext):
 def extension(declarations: Path) -> Extension:
     source = declarations.with_suffix(".pyx")
     ext = Extension(
-        f"distchan.{declarations.stem}",
+        ".".join(declarations.with_suffix("").parts),
         [str(source if source.exists() else declarations.with_suffix(".py"))],
         optional=not is_set("DISTCHAN_REQUIRE_EXTENSIONS"),
     )
@@ -89,5 +89,5 @@ setup(
     cmdclass={"build_ext": BuildAllOrNone},
     ext_modules=[]
     if is_set("DISTCHAN_NO_EXTENSIONS")
-    else [extension(path) for path in sorted(Path("distchan").glob("*.pxd"))],
+    else [extension(path) for path in sorted(Path("distchan").glob("**/*.pxd"))],
 )

@@ -26,12 +26,13 @@ __all__ = ["BACKEND"]
 def _choose() -> Literal["cython", "python"]:
     assert __package__
     if os.environ.get("DISTCHAN_NO_EXTENSIONS", "") not in ("", "0"):
-        for folder in filter(os.path.isdir, sys.modules[__package__].__path__):
-            sys.path_importer_cache[folder] = FileFinder(
-                folder,
-                (SourceFileLoader, SOURCE_SUFFIXES),
-                (SourcelessFileLoader, BYTECODE_SUFFIXES),
-            )
+        for path in sys.modules[__package__].__path__:
+            for folder in filter(os.path.isdir, (path, os.path.join(path, "gob"))):
+                sys.path_importer_cache[folder] = FileFinder(
+                    folder,
+                    (SourceFileLoader, SOURCE_SUFFIXES),
+                    (SourcelessFileLoader, BYTECODE_SUFFIXES),
+                )
         return "python"
     file = import_module(f"{__package__}._pace").__file__ or ""
     return "cython" if file.endswith(tuple(EXTENSION_SUFFIXES)) else "python"

@@ -14,12 +14,12 @@ TWINS = ["python"] if distchan.BACKEND == "python" else ["python", "cython"]
 
 
 def load(twin: str, name: str) -> Any:
-    """A module of the package, in Python or compiled."""
+    """A module of the package, in Python or compiled: ``"_framing"``, ``"gob._buffers"``."""
     if twin == distchan.BACKEND:
         return importlib.import_module(f"distchan.{name}")
     alias = f"distchan.{name}_in_python"
     if alias not in sys.modules:
-        source = Path(distchan.__file__).with_name(f"{name}.py")
+        source = Path(distchan.__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
         spec = importlib.util.spec_from_file_location(alias, source)
         assert spec is not None
         assert spec.loader is not None

@@ -8,7 +8,7 @@ import struct
 from operator import index
 from typing import Any
 
-from distchan.gob._errors import GobDecodeError, GobEncodeError
+from distchan.gob._errors import GobDecodeError, GobEncodeError, does_not_fit, wrong_type
 
 __all__ = ["Input", "Output"]
 
@@ -72,21 +72,21 @@ class Output:
     def write_bool(self, value: Any) -> None:
         """``True`` or ``False``, and nothing that is merely like them."""
         if value is not True and value is not False:
-            raise _wrong_type("a bool", value)
+            raise wrong_type("a bool", value)
         self._data.append(value)
 
     def write_int(self, value: Any, bits: int) -> None:
         """A signed number that has room in so many bits."""
         number = _integer(value)
         if not -1 << (bits - 1) <= number < 1 << (bits - 1):
-            raise GobEncodeError(f"{_shown(number)} does not fit int{bits}")
+            raise does_not_fit(number, f"int{bits}")
         self.write_uint(~number << 1 | 1 if number < 0 else number << 1)
 
     def write_unsigned(self, value: Any, bits: int) -> None:
         """A number without sign that has room in so many bits."""
         number = _integer(value)
         if not 0 <= number < 1 << bits:
-            raise GobEncodeError(f"{_shown(number)} does not fit uint{bits}")
+            raise does_not_fit(number, f"uint{bits}")
         self.write_uint(number)
 
     def write_float(self, value: Any, bits: int) -> None:
@@ -96,7 +96,7 @@ class Output:
         except struct.error:
             if isinstance(value, int):
                 raise GobEncodeError("the number is too large for a float64") from None
-            raise _wrong_type("a float", value) from None
+            raise wrong_type("a float", value) from None
         if bits == 32:
             data = _DOUBLE.pack(_to_single(_DOUBLE.unpack(data)[0]))
         self.write_uint(int.from_bytes(data, "big"))
@@ -104,7 +104,7 @@ class Output:
     def write_string(self, value: Any) -> None:
         """Text as UTF-8. Bytes that are not UTF-8 are lone surrogates in it (PEP 383)."""
         if not isinstance(value, str):
-            raise _wrong_type("a str", value)
+            raise wrong_type("a str", value)
         try:
             data = value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
@@ -118,7 +118,7 @@ class Output:
             try:
                 value = memoryview(value).cast("B")
             except TypeError:
-                raise _wrong_type("bytes", value) from None
+                raise wrong_type("bytes", value) from None
         self.write_uint(len(value))
         self._data += value
 
@@ -282,7 +282,7 @@ def _integer(value: Any) -> int:
     try:
         return index(value)
     except TypeError:
-        raise _wrong_type("an int", value) from None
+        raise wrong_type("an int", value) from None
 
 
 def _to_single(value: float) -> float:
@@ -291,12 +291,3 @@ def _to_single(value: float) -> float:
     except OverflowError:
         raise GobEncodeError(f"{value!r} does not fit float32") from None
     return single
-
-
-def _shown(number: int) -> str:
-    """A number as text; a huge one takes long to print, or cannot be."""
-    return str(number) if number.bit_length() <= 128 else f"a number of {number.bit_length()} bits"
-
-
-def _wrong_type(expected: str, value: object) -> GobEncodeError:
-    return GobEncodeError(f"{expected} is needed, not {type(value).__name__}")

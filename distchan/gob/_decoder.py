@@ -1,5 +1,6 @@
 """Bytes to values: definitions are remembered, values are read by them."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
@@ -66,10 +67,9 @@ class Decoder:
         self._definitions: dict[int, WireType] = {}
         self._fields_left = self._max_fields
         self._readers = Readers(self._definitions, self._max_depth)
-        # How many definitions were known before the last value, and how many fields were left.
-        self._before = (0, self._max_fields)
-        # For the type of a whole value: its reader, and whether it is a struct.
-        self._roots: dict[int, tuple[Reader, bool]] = {}
+        self._mark()
+        # The reader for whole values of the type that came last, and whether that is a struct.
+        self._last_id = -1
 
     def decode(self, data: bytes, start: int = 0) -> Any:
         """The value in the data from ``start`` on: any number of definitions, then one value.
@@ -92,12 +92,14 @@ class Decoder:
 
     def rollback(self) -> None:
         """Forget the definitions that came with the last value, as if it had not been decoded."""
-        known, fields_left = self._before
-        while len(self._definitions) > known:
-            type_id, _ = self._definitions.popitem()
-            self._readers.forget(type_id)
-            self._roots.pop(type_id, None)
-        self._fields_left = fields_left
+        if len(self._definitions) == self._known_before:
+            return
+        forgotten = set(itertools.islice(self._definitions, self._known_before, None))
+        for type_id in forgotten:
+            del self._definitions[type_id]
+        self._readers.forget(forgotten)
+        self._fields_left = self._fields_left_before
+        self._last_id = -1
 
     def receive_definitions(self, data: bytes) -> int:
         """Read the definitions at the beginning of the data; where the value's message begins.
@@ -105,15 +107,20 @@ class Decoder:
         Raises DecodeError as `decode` does, also if there is no value.
         """
         source = self._open(data, 0)
-        self._before = (len(self._definitions), self._fields_left)
+        self._mark()
         try:
             self._read_type_id(source, False)
         except Exception as error:
             self._fail(error, source)
         return source.message_start
 
+    def _mark(self) -> None:
+        """Note what there is before a value, for a rollback."""
+        self._known_before = len(self._definitions)
+        self._fields_left_before = self._fields_left
+
     def _next(self, source: Input) -> Any:
-        self._before = (len(self._definitions), self._fields_left)
+        self._mark()
         try:
             return self._read(source)
         except Exception as error:
@@ -134,14 +141,13 @@ class Decoder:
 
     def _read(self, source: Input) -> Any:
         type_id = self._read_type_id(source, False)
-        root = self._roots.get(type_id)
-        if root is None:
-            reader = self._readers.get(type_id, self._root)
-            is_struct = wire_type(self._definitions, type_id).kind is Kind.STRUCT
-            root = self._roots[type_id] = (reader, is_struct)
-        reader, is_struct = root
-        if not is_struct:
+        if type_id != self._last_id:
+            self._last_reader = self._readers.get(type_id, self._root)
+            self._last_is_struct = wire_type(self._definitions, type_id).kind is Kind.STRUCT
+            self._last_id = type_id
+        if not self._last_is_struct:
             _read_no_field(source)
+        reader = self._last_reader
         return reader.read(source)
 
     def read_interface(self, source: Input) -> Any:
@@ -150,7 +156,7 @@ class Decoder:
         if not name:
             return None
         type_id = self._read_interface_type(source)
-        reader = self._readers.get(type_id, self._registry.find(name))
+        reader: Reader = self._readers.get(type_id, self._registry.find(name))
         try:
             return reader.read(source)
         except GobDecodeError as error:
@@ -161,7 +167,8 @@ class Decoder:
         """Pass over the value of an interface; for InterfaceReader."""
         if source.read_bytes():
             type_id = self._read_interface_type(source)
-            self._readers.get(type_id, None).skip(source)
+            reader: Reader = self._readers.get(type_id, None)
+            reader.skip(source)
 
     def _read_interface_type(self, source: Input) -> int:
         type_id = self._read_type_id(source, True)

@@ -4,10 +4,11 @@ from typing import Any
 
 from distchan.gob._buffers import Output
 from distchan.gob._definitions import BASIC_IDS, FIRST_USER_ID, WireType, write_wire_type
-from distchan.gob._errors import GobEncodeError, encoding_failed
+from distchan.gob._errors import encoding_failed
 from distchan.gob._registry import DEFAULT, Registry, infer
 from distchan.gob._schema import describe
 from distchan.gob._types import Kind, Type
+from distchan.gob._writers import Writer
 
 __all__ = ["Encoder", "dumps"]
 
@@ -56,9 +57,10 @@ class Encoder:
         """Begin a new stream."""
         self._definitions: dict[object, _Definition] = {}
         self._sent: dict[object, None] = {}
-        # How many there were of both, and the next id, before the last value.
-        self._before = (0, 0, self._first_id)
         self._next_id = self._first_id
+        self._mark()
+        # What a value of ``item_type`` begins with, once its definitions are sent: until then None.
+        self._header: bytes | None = None
         self._finished = bytearray()  # the messages before the one that is being written
 
     def encode(self, value: Any) -> bytes:
@@ -66,16 +68,18 @@ class Encoder:
 
         Raises EncodeError, and the encoder is as it was, if the value is not of the type.
         """
-        self._before = (len(self._definitions), len(self._sent), self._next_id)
+        self._mark()
         out = Output(self)
-        described = self._root
         try:
-            if described is None:
-                described = describe(infer(value))
-            self._write(out, described, value)
+            if self._header is None:
+                self._write_first(out, value)
+            else:
+                out.write_raw(self._header)
+                writer = self._writer
+                writer.write(out, value)
         except Exception as error:
             self.rollback()
-            encoding_failed(error, described.root_step if described else "")
+            encoding_failed(error, self._root.root_step if self._root else "")
         except BaseException:
             self.rollback()
             raise
@@ -91,11 +95,13 @@ class Encoder:
         The next value brings them again. Without such definitions, or after an ``encode`` that
         failed, it does nothing.
         """
-        definitions, sent, self._next_id = self._before
-        while len(self._definitions) > definitions:
+        if len(self._sent) > self._sent_before:
+            self._header = None
+        while len(self._definitions) > self._defined_before:
             self._definitions.popitem()
-        while len(self._sent) > sent:
+        while len(self._sent) > self._sent_before:
             self._sent.popitem()
+        self._next_id = self._next_id_before
         self._finished.clear()
 
     def send_definitions(self) -> bytes:
@@ -104,34 +110,54 @@ class Encoder:
         None are left if they were sent before. The definitions for the values of interfaces, and
         all if there is no ``item_type``, come with the values. `rollback` takes them back.
         """
-        self._before = (len(self._definitions), len(self._sent), self._next_id)
+        self._mark()
         if self._root is not None:
             self._send_definitions(Output(self), self._root)
         messages = bytes(self._finished)
         self._finished.clear()
         return messages
 
-    def _write(self, out: Output, described: Type, value: Any) -> None:
-        base = described.base
-        if value is None and described.kind is Kind.POINTER:
-            raise GobEncodeError("gob has no nil pointer outside of structs")
-        self._send_definitions(out, base)
-        out.write_int(self._id(base), 64)
-        if base.kind is not Kind.STRUCT:
-            out.write_uint(0)
-        base.writer.write(out, value)
+    def _mark(self) -> None:
+        """Note what there is before a value, for a rollback."""
+        self._defined_before = len(self._definitions)
+        self._sent_before = len(self._sent)
+        self._next_id_before = self._next_id
+
+    def _write_first(self, out: Output, value: Any) -> None:
+        """A value whose type may have to be defined before, or to be found out."""
+        described = describe(infer(value)) if self._root is None else self._root
+        self._send_definitions(out, described.base)
+        header = self._id_of(described)
+        if described.base.kind is not Kind.STRUCT:
+            header += b"\0"
+        if self._root is not None:
+            self._header = header
+            self._writer = described.writer
+        out.write_raw(header)
+        writer: Writer = described.writer
+        try:
+            writer.write(out, value)
+        except Exception as error:
+            encoding_failed(error, "" if self._root else described.root_step)
 
     def write_interface(self, out: Output, value: Any) -> None:
         """The value of an interface; for InterfaceWriter."""
         name, described = self._registry.name_and_type(value)
         out.write_string(name)
         self._send_definitions(out, described)
-        out.write_int(self._id(described), 64)
+        out.write_raw(self._id_of(described))
         inner = Output(self, out)
-        if described.kind is not Kind.STRUCT:
+        if described.base.kind is not Kind.STRUCT:
             inner.write_uint(0)
-        described.writer.write(inner, value)
+        writer: Writer = described.writer
+        writer.write(inner, value)
         out.write_raw(inner.take_message())
+
+    def _id_of(self, described: Type) -> bytes:
+        """The id of a type as it stands before values."""
+        out = Output(self)
+        out.write_int(self._id(described), 64)
+        return out.take()
 
     def _send_definitions(self, out: Output, described: Type) -> None:
         """Outer types first. Each ends the message being written, which goes on after it."""

@@ -4,7 +4,14 @@ from typing import NoReturn
 
 from distchan.errors import DecodeError, EncodeError
 
-__all__ = ["GobDecodeError", "GobEncodeError", "decoding_failed", "encoding_failed"]
+__all__ = [
+    "GobDecodeError",
+    "GobEncodeError",
+    "decoding_failed",
+    "does_not_fit",
+    "encoding_failed",
+    "wrong_type",
+]
 
 
 class GobEncodeError(EncodeError):
@@ -36,6 +43,19 @@ class GobDecodeError(DecodeError):
     def __str__(self) -> str:
         text = f"{self.path}: {self.reason}" if self.path else self.reason
         return text if self.offset < 0 else f"{text} (at byte {self.offset})"
+
+
+def wrong_type(expected: str, value: object) -> GobEncodeError:
+    """The error for a value of another type than is expected."""
+    return GobEncodeError(f"{expected} is needed, not {type(value).__name__}")
+
+
+def does_not_fit(number: int, go_type: str) -> GobEncodeError:
+    """The error for an integer that is too large or too small."""
+    size = number.bit_length()  # a huge one takes long to print, or cannot be
+    return GobEncodeError(
+        f"{number if size <= 128 else f'a number of {size} bits'} does not fit {go_type}"
+    )
 
 
 def encoding_failed(error: Exception, step: str) -> NoReturn:

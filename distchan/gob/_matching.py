@@ -4,7 +4,7 @@ The rules are Go's: signed, unsigned and floating-point numbers do not mix, thei
 have the same length; fields go by their names, and at least one must be there on both ends.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -55,9 +55,9 @@ class Readers:
         self._max_depth = max_depth
         self._known: dict[tuple[int, Type | None], Reader] = {}
 
-    def forget(self, type_id: int) -> None:
-        """Forget the readers of a type whose definition is taken back."""
-        for key in [key for key in self._known if key[0] == type_id]:
+    def forget(self, type_ids: Container[int]) -> None:
+        """Forget the readers of types whose definitions are taken back."""
+        for key in [key for key in self._known if key[0] in type_ids]:
             del self._known[key]
 
     def get(self, type_id: int, wanted: Type | None) -> Reader:

@@ -161,10 +161,10 @@ class InterfaceWriter(Writer):
     def write(self, out: Output, value: Any) -> None:
         if value is None:
             out.write_uint(0)
-            return
-        _enter(out)
-        out.session.write_interface(out, value)
-        out.depth -= 1
+        else:
+            _enter(out)
+            out.session.write_interface(out, value)
+            out.depth -= 1
 
     def write_field(self, out: Output, delta: int, value: Any) -> bool:
         if value is None:
