@@ -10,7 +10,7 @@ of the value.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distchan import codecs, gob
+from distchan import codecs
 from distchan._payloads import PayloadEncoder
 from distchan.errors import FrameTooLarge
 from distchan.transforms import Transform
@@ -31,6 +31,8 @@ class GobWriter:
     def __init__(
         self, item_type: Any, transforms: Sequence[Transform], max_frame_size: int
     ) -> None:
+        from distchan import gob  # which the other codecs do without
+
         self.name = "gob"
         self._encoder = gob.Encoder(item_type, definitions_first=True)
         self._seal: Callable[[bytes], bytes] | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from distchan import codecs, gob
+from distchan import codecs
 from distchan._go_payloads import GobWriter
 from distchan._go_session import GoSession
 from distchan._payloads import PayloadEncoder, decoder
@@ -70,6 +70,8 @@ class GoWiring(Ends):
 
     def _make_decoder(self, item_type: Any) -> Callable[[bytes], Any]:
         if self.options.codec == "gob":
+            from distchan import gob  # which the other codecs do without
+
             return decoder(gob.Decoder(item_type).decode, self.transforms)
         return decoder(codecs.resolve(self.options.codec, item_type).decode, self.transforms)
 
