@@ -19,6 +19,7 @@ from distchan import (
     EndOfChannel,
     FrameTooLarge,
     Server,
+    WouldBlock,
 )
 from distchan._go_clientele import GoClientele
 from distchan._go_frames import SIGNATURE
@@ -540,3 +541,34 @@ async def test_no_server() -> None:
             pass
     async with Server(address, out, in_, wire="go"):  # the channels are as they were
         out.close()
+
+
+async def test_what_comes_from_a_go_server_can_be_dealt_on() -> None:
+    """There is nothing to settle, so that it needs no task in between."""
+    out, between, in_ = Channel(int), Channel(int), Channel(int)
+    async with (
+        Server("127.0.0.1:0", out, None, wire="go") as far,
+        Server("127.0.0.1:0", between, None) as near,
+        Client(far.address, None, between, wire="go"),
+        Client(near.address, None, in_),
+    ):
+        await out.send_many([1, 2, 3])
+        out.close()
+        assert [item async for item in in_] == [1, 2, 3]
+
+
+async def test_results_that_arrived_before_a_client_died_count() -> None:
+    """They are in the socket when a write to it fails."""
+    out, in_ = Channel(bytes), Channel(bytes)
+    async with Server("127.0.0.1:0", out, in_, wire="go", codec="raw") as server:
+        async with connected(server) as peer:
+            (connection,) = inside(server)._hub.connections
+            connection.read(False)
+            await peer.write(frame(b"last words"))
+            peer.writer.transport.abort()
+            with contextlib.suppress(WouldBlock):
+                while server.num_clients:
+                    out.send_nowait(bytes(1000))
+                    await asyncio.sleep(0)
+            await until(lambda: not server.num_clients)
+            assert await in_.receive() == b"last words"
