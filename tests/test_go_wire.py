@@ -560,7 +560,8 @@ async def test_what_comes_from_a_go_server_can_be_dealt_on() -> None:
 async def test_results_that_arrived_before_a_client_died_count() -> None:
     """They are in the socket when a write to it fails."""
     out, in_ = Channel(bytes), Channel(bytes)
-    async with Server("127.0.0.1:0", out, in_, wire="go", codec="raw") as server:
+    options: dict[str, Any] = {"wire": "go", "codec": "raw", "drain_timeout": 0}
+    async with Server("127.0.0.1:0", out, in_, **options) as server:
         async with connected(server) as peer:
             (connection,) = inside(server)._hub.connections
             connection.read(False)
