@@ -1,6 +1,6 @@
 """Python and Go on the Go original's wire, in all four combinations of server and worker.
 
-    python -m bench.go_wire [--items N] [--rounds N]
+    python -m bench.go_wire [--items N] [--rounds N] [--size BYTES]
 
 "there and back": the worker sends back the sum of each pair of numbers. "one way": it counts them.
 Go's side is tests/go/peer: frames as the original's, in two or three writes each, one encoder and
@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 class Input:
     A: int
     B: int
+    Data: bytes = b""
 
 
 @dataclass
@@ -49,14 +50,14 @@ async def work(address: str, kind: str) -> None:
             await out.send(Result(count))
 
 
-async def serve(kind: str, items: int, start_worker: Any) -> float:
+async def serve(kind: str, items: int, size: int, start_worker: Any) -> float:
     out, in_ = distchan.Channel(Input), distchan.Channel(Result)
     async with distchan.Server("127.0.0.1:0", out, in_, wire="go") as server:
         worker = await start_worker(server.address)
         await server.wait_ready()
         began = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(produce(out, items))
+            tasks.create_task(produce(out, items, size))
             results = [result.Sum async for result in in_]
         seconds = time.perf_counter() - began
         check(kind, items, len(results), sum(results))
@@ -64,17 +65,19 @@ async def serve(kind: str, items: int, start_worker: Any) -> float:
     return seconds
 
 
-async def produce(out: distchan.Channel[Input], items: int) -> None:
+async def produce(out: distchan.Channel[Input], items: int, size: int) -> None:
+    data = bytes(size)
     for number in range(items):
-        await out.send(Input(number, 1))
+        await out.send(Input(number, 1, data))
     out.close()
 
 
 # -- Go's side ------------------------------------------------------------------------------------
 
 
-async def serve_go(go: str, kind: str, items: int, start_worker: Any) -> float:
-    server = await asyncio.create_subprocess_exec(go, "server", "-items", str(items), stdout=PIPE)
+async def serve_go(go: str, kind: str, items: int, size: int, start_worker: Any) -> float:
+    options = (go, "server", "-items", str(items), "-size", str(size))
+    server = await asyncio.create_subprocess_exec(*options, stdout=PIPE)
     assert server.stdout is not None
     _, address = (await server.stdout.readline()).decode().split()
     worker = await start_worker(address)
@@ -94,7 +97,7 @@ def check(kind: str, items: int, count: int, total: int) -> None:
 # -- all of them ----------------------------------------------------------------------------------
 
 
-async def measure(go: str, server: str, worker: str, kind: str, items: int) -> float:
+async def measure(go: str, server: str, worker: str, kind: str, items: int, size: int) -> float:
     """Items per second."""
 
     async def start_worker(address: str) -> Process:
@@ -106,11 +109,11 @@ async def measure(go: str, server: str, worker: str, kind: str, items: int) -> f
         return await asyncio.create_subprocess_exec(*options, cwd=ROOT)
 
     if server == "go":
-        return items / await serve_go(go, kind, items, start_worker)
-    return items / await serve(kind, items, start_worker)
+        return items / await serve_go(go, kind, items, size, start_worker)
+    return items / await serve(kind, items, size, start_worker)
 
 
-async def compare(items: int, rounds: int) -> None:
+async def compare(items: int, rounds: int, size: int) -> None:
     best: dict[tuple[str, str, str], float] = defaultdict(float)
     with tempfile.TemporaryDirectory() as directory:
         go = f"{directory}/peer"
@@ -123,10 +126,13 @@ async def compare(items: int, rounds: int) -> None:
             for kind in ("there", "one-way"):
                 for server in ("go", "python"):
                     for worker in ("go", "python"):
-                        rate = await measure(go, server, worker, kind, items)
+                        rate = await measure(go, server, worker, kind, items, size)
                         key = (server, worker, kind)
                         best[key] = max(best[key], rate)
-    print(f"{distchan.BACKEND} backend; items/s, the best of {rounds} rounds of {items:,}")
+    print(
+        f"{distchan.BACKEND} backend; items/s of {size} bytes of data, "
+        f"the best of {rounds} rounds of {items:,}"
+    )
     print(f"{'server':8}{'worker':8}{'there and back':>16}{'one way':>12}")
     for server in ("go", "python"):
         for worker in ("go", "python"):
@@ -138,9 +144,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=0, help="of the data in each item")
     parser.add_argument("--worker", nargs=2, metavar=("ADDRESS", "KIND"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         distchan.run(work(*arguments.worker))
     else:
-        distchan.run(compare(arguments.items, arguments.rounds))
+        distchan.run(compare(arguments.items, arguments.rounds, arguments.size))

@@ -39,6 +39,8 @@ def build(sources: Path, *files: str) -> str:
 @functools.cache
 def _built(go: str, sources: Path, files: tuple[str, ...]) -> str:
     program = Path(_directory().name, "-".join((sources.name, *files)).replace(".go", ""))
+    if os.name == "nt":
+        program = program.with_suffix(".exe")
     environment = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
     subprocess.run(
         [go, "build", "-o", program, *(files or ["."])], cwd=sources, env=environment, check=True

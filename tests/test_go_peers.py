@@ -6,7 +6,6 @@ tests/go/peer is both their server and their worker.
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -209,7 +208,7 @@ async def test_a_go_worker_that_dies_in_mid_frame_harms_nobody(
         assert [(await in_.receive()).Sum for _ in range(3)] == [1, 2, 3]
         if mode == "half":
             assert await line(process) == "half"
-            process.send_signal(signal.SIGKILL)
+            process.kill()
         await process.wait()
         await start("worker", "-address", server.address)
         while server.num_clients != 1:

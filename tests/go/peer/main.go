@@ -20,7 +20,10 @@ import (
 	"time"
 )
 
-type Input struct{ A, B int }
+type Input struct {
+	A, B int
+	Data []byte // for measurements
+}
 
 type Result struct{ Sum int }
 
@@ -29,6 +32,7 @@ var (
 	key     = flag.String("key", "", "of AES-CFB, in hexadecimal digits")
 	mode    = flag.String("mode", "", "how to misbehave")
 	items   = flag.Int("items", 100, "how many to deal, or to misbehave after")
+	size    = flag.Int("size", 0, "bytes of data in each item")
 	workers = flag.Int("workers", 1, "how many to wait for")
 )
 
@@ -158,10 +162,11 @@ func serve() {
 			conn.Close()
 		}()
 	}
+	data := make([]byte, *size)
 	began := time.Now()
 	go func() {
 		for i := 0; i < *items; i++ {
-			if err := links[i%len(links)].send(Input{i, 1}); err != nil {
+			if err := links[i%len(links)].send(Input{i, 1, data}); err != nil {
 				log.Fatal(err)
 			}
 			if *mode == "vanish" && i == *items/2 {
