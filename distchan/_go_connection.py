@@ -164,7 +164,13 @@ class GoConnection(asyncio.Protocol):
         """Write what has been sent, now."""
         transport = self._transport
         if transport is not None and not transport.is_closing() and self.session.pending:
-            transport.write(self.session.data_to_send())
+            data = self.session.data_to_send()
+            if len(data) == 1:
+                transport.write(data[0])
+            else:
+                transport.writelines(data)
+                # Some versions of asyncio forget to call pause_writing() then, but not now.
+                transport.set_write_buffer_limits(high=0)
 
     def _write_soon(self) -> None:
         if not self._flush_scheduled:

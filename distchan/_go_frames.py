@@ -20,6 +20,7 @@ SIGNATURE: Final = 0x7F38_B034
 END: Final = -1
 
 _HEADER: Final = struct.Struct("<Ii")
+_HEADER_SIZE: Final = 8
 
 
 def header(signature: int, length: int) -> bytes:
@@ -30,14 +31,18 @@ def header(signature: int, length: int) -> bytes:
 class FrameReader:
     """Cuts a stream into payloads, wherever the stream itself was cut.
 
-    A length is checked before anything that follows it is kept: no more than one frame of
-    ``max_frame_size`` bytes and what came with its last piece is ever held.
+    A length is checked before anything that follows it is kept: no more than one payload of
+    ``max_frame_size`` bytes is ever held.
     """
 
     def __init__(self, signature: int, max_frame_size: int) -> None:
         self._signature = signature
         self._max_frame_size = max_frame_size
-        self._buffer = bytearray()
+        #: Of a frame that has not come completely: what there is of its header; then what there is
+        #: of its payload, and how many bytes are missing.
+        self._head = b""
+        self._payload = bytearray()
+        self._missing = 0
         #: The peer has said that no frame will follow. What follows nevertheless is dropped.
         self.ended = False
         #: What is wrong with the stream, behind all that has been returned.
@@ -46,46 +51,44 @@ class FrameReader:
     @property
     def in_mid_frame(self) -> bool:
         """Whether part of a frame has come, and the rest has not."""
-        return bool(self._buffer)
+        return bool(self._head) or self._missing > 0
 
     def receive(self, data: bytes) -> list[bytes]:
         """Take in the next bytes of the stream; the payloads that are complete now."""
         payloads: list[bytes] = []
         if self.ended or self.error is not None:
             return payloads
-        # Most often nothing is left over, and the bytes need not be copied to be put together.
-        stream = data
-        if self._buffer:
-            self._buffer += data
-            if len(self._buffer) < self._needed():
+        at, size = 0, len(data)
+        if self._missing:
+            self._payload += data if size <= self._missing else data[: self._missing]
+            at = min(size, self._missing)
+            self._missing -= at
+            if self._missing:
                 return payloads
-            stream = bytes(self._buffer)
-            self._buffer.clear()
-        at, size = 0, len(stream)
-        while size - at >= _HEADER.size:
-            signature, length = _HEADER.unpack_from(stream, at)
+            payloads.append(bytes(self._payload))
+            self._payload.clear()
+        elif self._head:
+            data = self._head + data
+            size = len(data)
+            self._head = b""
+        while size - at >= _HEADER_SIZE:
+            signature, length = _HEADER.unpack_from(data, at)
             self.error = self._check(signature, length)
             if self.error is not None:
                 return payloads
             if length == END:
                 self.ended = True
                 return payloads
-            end = at + _HEADER.size + length
+            at += _HEADER_SIZE
+            end = at + length
             if end > size:
-                break
-            payloads.append(stream[at + _HEADER.size : end])
+                self._payload += data[at:]
+                self._missing = end - size
+                return payloads
+            payloads.append(data[at:end])
             at = end
-        self._buffer += memoryview(stream)[at:]
+        self._head = data[at:]
         return payloads
-
-    def _needed(self) -> int:
-        """Of the buffer, until it is worth looking at: the frame that it begins with."""
-        if len(self._buffer) < _HEADER.size:
-            return _HEADER.size
-        signature, length = _HEADER.unpack_from(self._buffer)
-        if length < 0 or self._check(signature, length) is not None:
-            return _HEADER.size
-        return _HEADER.size + int(length)
 
     def _check(self, signature: int, length: int) -> ProtocolError | None:
         if signature != self._signature:

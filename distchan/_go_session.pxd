@@ -4,6 +4,9 @@ from distchan._go_frames cimport FrameReader
 from distchan._go_payloads cimport GobWriter
 
 
+cdef Py_ssize_t _LARGE
+
+
 cdef class GoSession:
     cdef object _signature
     cdef FrameReader _reader

@@ -5,13 +5,16 @@ connection. An item that has been written is out of our hands; one that has not 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from distchan._go_frames import END, FrameReader, header
 from distchan._go_payloads import GobWriter
 from distchan.errors import DecodeError, DistchanError
 
 __all__ = ["GoSession"]
+
+#: Chunks of at least so many bytes, on average, are not worth being put together.
+_LARGE: Final = 4096
 
 
 class GoSession:
@@ -96,10 +99,11 @@ class GoSession:
             self.closed = True
             self._add(header(self._signature, END))
 
-    def data_to_send(self) -> bytes:
-        """Everything that is to be written. It counts as written from here on."""
-        data = b"".join(self._chunks)
-        self._chunks.clear()
+    def data_to_send(self) -> list[bytes]:
+        """Everything that is to be written, in order. It counts as written from here on."""
+        data, self._chunks = self._chunks, []
+        if self.pending < _LARGE * len(data):
+            data = [b"".join(data)]
         self.pending = 0
         self.written += len(self._unwritten)
         self._unwritten.clear()
