@@ -569,6 +569,15 @@ def test_depth_is_limited() -> None:
         gob.Decoder(max_depth=5).decode(nested_slices(5))
 
 
+def test_the_limit_of_depth_is_limited() -> None:
+    assert gob.Decoder(max_depth=1000).decode(nested_slices(150))
+    for depth in (0, 1001):
+        with pytest.raises(ValueError, match="max_depth is between 1 and 1000"):
+            gob.Decoder(max_depth=depth)
+    with pytest.raises(DecodeError, match="deep"):
+        gob.Decoder(max_depth=1000).decode(nested_slices(2000))
+
+
 def test_depth_is_limited_in_what_is_skipped() -> None:
     definitions = struct_of(66, {"Skipped": 65, "Id": INT}) + slice_of(65, 65)
     for depth, fits in ((98, True), (99, False)):

@@ -42,7 +42,9 @@ def test_all_of_them_can_be_listed_before_they_are_imported() -> None:
     assert run_fresh(program) == "True"
 
 
-@pytest.mark.parametrize("name", ["channel", "client", "codecs", "errors", "server", "transforms"])
+@pytest.mark.parametrize(
+    "name", ["channel", "client", "codecs", "errors", "gob", "server", "transforms"]
+)
 def test_public_modules_need_no_import_of_their_own(name: str) -> None:
     assert run_fresh(f"import distchan; print(distchan.{name}.__name__)") == f"distchan.{name}"
 

@@ -1,3 +1,5 @@
+cimport cython
+
 from distchan.gob._buffers cimport Input
 from distchan.gob._readers cimport Reader
 
@@ -24,5 +26,13 @@ cdef class Decoder:
     cdef Input _open(self, data, Py_ssize_t start)
     cdef _mark(self)
     cdef _next(self, Input source)
+    @cython.locals(reader=Reader)
     cdef _read(self, Input source)
+    @cython.locals(reader=Reader)
+    cpdef read_interface(self, Input source)
+    @cython.locals(reader=Reader)
+    cpdef skip_interface(self, Input source)
+    cdef _read_interface_type(self, Input source)
+    cdef _read_definition(self, Input source, type_id)
+    cdef _fail(self, error, Input source)
     cdef _read_type_id(self, Input source, bint in_interface)

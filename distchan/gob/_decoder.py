@@ -18,6 +18,8 @@ __all__ = ["Decoder", "loads"]
 #: The limits of a decoder, where no others are given.
 MAX_SIZE: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
+#: What the stack of a thread has room for.
+DEEPEST: Final = 1_000
 MAX_VALUES: Final = 10_000_000
 MAX_TYPES: Final = 1_000
 MAX_FIELDS: Final = 10_000
@@ -33,13 +35,13 @@ class Decoder:
     Limits, each a DecodeError if it is exceeded:
 
     - ``max_size``: bytes of the data given to one call, 64 MiB;
-    - ``max_depth``: levels of values inside values, 100;
+    - ``max_depth``: levels of values inside values, 100, and 1,000 at the most;
     - ``max_values``: elements and fields of structs in one call, counting those that are zero,
       10,000,000;
     - ``max_types`` and ``max_fields``: definitions, and the fields in all of them, that the
       decoder remembers, 1,000 and 10,000.
 
-    Raises TypeError for a type that gob cannot express.
+    Raises TypeError for a type that gob cannot express, ValueError for another ``max_depth``.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Decoder:
         max_fields: int = MAX_FIELDS,
     ) -> None:
         self._root = None if item_type is Any or item_type is object else describe(item_type)
+        if not 1 <= max_depth <= DEEPEST:
+            raise ValueError(f"max_depth is between 1 and {DEEPEST}, not {max_depth}")
         self._registry = registry or DEFAULT
         self._max_size = max_size
         self._max_depth = max_depth

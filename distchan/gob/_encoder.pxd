@@ -1,3 +1,5 @@
+cimport cython
+
 from distchan.gob._buffers cimport Output
 from distchan.gob._writers cimport Writer
 
@@ -26,3 +28,10 @@ cdef class Encoder:
     cpdef bytes encode(self, value)
     cpdef rollback(self)
     cdef _mark(self)
+    @cython.locals(writer=Writer)
+    cdef _write_first(self, Output out, value)
+    @cython.locals(inner=Output, writer=Writer)
+    cpdef write_interface(self, Output out, value)
+    cdef _send_definitions(self, Output out, described)
+    cdef _define(self, base, name)
+    cdef _assign_id(self, _Definition definition)

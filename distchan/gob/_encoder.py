@@ -32,7 +32,8 @@ class Encoder:
     all definitions come before the value; Go puts those of the values of interfaces inside of it,
     in several messages, and reads both.
 
-    Raises TypeError for a type that gob cannot express.
+    Values may be nested 100 levels deep. Raises TypeError for a type that gob cannot express,
+    ValueError for a ``first_id`` that gob keeps for itself.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ from distchan.gob._readers import (
     BoolReader,
     BytesReader,
     ComplexReader,
+    FieldReader,
     FloatReader,
     InterfaceReader,
     IntReader,
@@ -142,9 +143,10 @@ class _Builder:
     def _fill_untyped(self, struct: StructReader, wire: WireType) -> None:
         """For a dict by the names on the wire."""
         names = tuple(name for name, _ in wire.fields)
-        struct.readers = tuple(self.build(type_id, None) for _, type_id in wire.fields)
-        struct.targets = tuple(range(len(names)))
-        struct.steps = tuple(f".{name}" for name in names)
+        struct.fields = tuple(
+            FieldReader(self.build(type_id, None), place, name)
+            for place, (name, type_id) in enumerate(wire.fields)
+        )
         zeros = [self._untyped_zero(type_id) for _, type_id in wire.fields]
         _set_zeros(struct, zeros)
         struct.make = partial(_make_dict, names)
@@ -165,19 +167,18 @@ class _Builder:
         matches = _match_names([name for name, _ in wire.fields], wanted.fields)
         if wire.fields and wanted.fields and not matches:
             raise GobDecodeError(f"no field of {wanted.name} is in {_in_words(wire)}")
-        readers, targets, steps = [], [], []
+        fields = []
         for number, (name, type_id) in enumerate(wire.fields):
             target = matches.get(number, -1)
             field = wanted.fields[target] if target >= 0 else None
             try:
-                readers.append(self.build(type_id, field.type if field else None))
+                reader = self.build(type_id, field.type if field else None)
             except GobDecodeError as error:
                 error.path = f".{name}{error.path}"
                 raise
-            targets.append(target)
-            steps.append(f".{name}")
-        struct.readers, struct.targets, struct.steps = tuple(readers), tuple(targets), tuple(steps)
-        sent = set(targets)
+            fields.append(FieldReader(reader, target, name))
+        struct.fields = tuple(fields)
+        sent = set(matches.values())
         zeros = [
             _zero(field.type) if place in sent else _default(field)
             for place, field in enumerate(wanted.fields)

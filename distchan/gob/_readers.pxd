@@ -1,11 +1,12 @@
 cimport cython
 
 from distchan.gob._buffers cimport Input
+from distchan.gob._making cimport make
 
 
 cdef class Reader:
-    cpdef object read(self, Input source)
-    cpdef int skip(self, Input source) except -1
+    cdef object read(self, Input source)
+    cdef int skip(self, Input source) except -1
 
 
 cdef class _NumberReader(Reader):
@@ -56,11 +57,11 @@ cdef class SliceReader(Reader):
     cdef public Reader elem
     cdef object make
 
-    cpdef Py_ssize_t read_count(self, Input source) except -1
+    cdef Py_ssize_t read_count(self, Input source) except -1
     @cython.locals(elem=Reader, count=Py_ssize_t, values=list)
-    cpdef object read(self, Input source)
+    cdef object read(self, Input source)
     @cython.locals(elem=Reader, count=Py_ssize_t)
-    cpdef int skip(self, Input source) except -1
+    cdef int skip(self, Input source) except -1
 
 
 cdef class ArrayReader(SliceReader):
@@ -72,29 +73,36 @@ cdef class MapReader(Reader):
     cdef public Reader elem
 
     @cython.locals(count=Py_ssize_t, pairs=dict)
-    cpdef object read(self, Input source)
+    cdef object read(self, Input source)
     @cython.locals(count=Py_ssize_t)
-    cpdef int skip(self, Input source) except -1
+    cdef int skip(self, Input source) except -1
+
+
+@cython.final
+cdef class FieldReader:
+    cdef Reader reader
+    cdef Py_ssize_t target
+    cdef object name
 
 
 cdef class StructReader(Reader):
-    cdef public tuple readers
-    cdef public tuple targets
-    cdef public tuple steps
+    cdef public tuple fields
     cdef public list template
+    cdef public list spare
     cdef public tuple factories
     cdef public object make
     cdef public bint by_position
 
     @cython.locals(
-        reader=Reader,
+        field=FieldReader,
         values=list,
+        template=list,
         number=Py_ssize_t,
-        count=Py_ssize_t,
+        left=cython.ulonglong,
         target=Py_ssize_t,
         delta=cython.ulonglong,
     )
-    cpdef object read(self, Input source)
-    @cython.locals(reader=Reader, number=Py_ssize_t, count=Py_ssize_t, delta=cython.ulonglong)
-    cpdef int skip(self, Input source) except -1
-    cpdef int fill(self, list values, Input source) except -1
+    cdef object read(self, Input source)
+    @cython.locals(field=FieldReader, number=Py_ssize_t, left=cython.ulonglong, delta=cython.ulonglong)
+    cdef int skip(self, Input source) except -1
+    cdef int fill(self, list values, Input source) except -1

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from distchan.gob._buffers import Input
 from distchan.gob._errors import GobDecodeError, decoding_failed
+from distchan.gob._making import make
 
 __all__ = [
     "MISSING",
@@ -16,6 +17,7 @@ __all__ = [
     "BoolReader",
     "BytesReader",
     "ComplexReader",
+    "FieldReader",
     "FloatReader",
     "IntReader",
     "InterfaceReader",
@@ -227,52 +229,74 @@ class MapReader(Reader):
         source.leave()
 
 
+class FieldReader:
+    """A field on the wire: its reader, its place among the fields in Python, and its name.
+
+    The place is -1 if the field is not known there.
+    """
+
+    def __init__(self, reader: Reader, target: int, name: str) -> None:
+        self.reader = reader
+        self.target = target
+        self.name = name
+
+
 class StructReader(Reader):
     """An instance from the values of its fields.
 
-    ``readers`` has a reader for each field on the wire, ``targets`` its place among the fields in
-    Python, or -1 if there it is unknown. ``template`` has what stands in a place that nothing is
-    read into: MISSING if it must be made anew, which ``factories`` do for such places.
+    ``template`` has what stands in a place that nothing is read into: MISSING if it must be made
+    anew, which ``factories`` do for such places.
     """
 
-    readers: tuple[Reader, ...]
-    targets: tuple[int, ...]
-    steps: tuple[str, ...]
+    fields: tuple[FieldReader, ...]
     template: list[Any]
     factories: tuple[tuple[int, Callable[[], Any]], ...]
     make: Callable[..., Any]
     by_position: bool  # whether ``make`` takes the values one by one, else as a list
 
+    def __init__(self) -> None:
+        self.spare: list[Any] | None = None  # a copy of the template that nobody uses
+
     def read(self, source: Input) -> Any:
         source.enter()
         source.spend(len(self.template))
-        values = self.template.copy()
+        template = self.template
+        values = self.spare
+        if values is None:
+            values = template[:]
+        else:
+            self.spare = None  # a struct of the same type may be inside
         number = -1
-        count = len(self.readers)
-        delta = 0
+        left = len(self.fields)  # how many come after that one
+        field = None
         try:
             while True:
                 delta = source.read_uint()
                 if delta == 0:
                     break
-                if delta >= count - number:
+                if delta > left:
                     raise self.no_such_field(source)
+                left -= delta
                 number += delta
-                reader = self.readers[number]
-                target = self.targets[number]
-                if target < 0:
-                    reader.skip(source)
+                field = self.fields[number]
+                if field.target < 0:
+                    field.reader.skip(source)
                 else:
-                    values[target] = reader.read(source)
+                    values[field.target] = field.reader.read(source)
+                field = None
         except Exception as error:
-            decoding_failed(error, self.steps[number] if delta else "", source.position)
+            decoding_failed(error, f".{field.name}" if field else "", source.position)
         if self.factories:
             self.fill(values, source)
         source.leave()
         try:
-            return self.make(*values) if self.by_position else self.make(values)
+            instance = make(self.make, values) if self.by_position else self.make(values)
         except Exception as error:
             decoding_failed(error, "", source.position)
+        for target, value in enumerate(template):
+            values[target] = value
+        self.spare = values
+        return instance
 
     def fill(self, values: list[Any], source: Input) -> None:
         """Make what is still missing."""
@@ -286,16 +310,17 @@ class StructReader(Reader):
     def skip(self, source: Input) -> None:
         source.enter()
         number = -1
-        count = len(self.readers)
+        left = len(self.fields)  # how many come after that one
         while True:
             delta = source.read_uint()
             if delta == 0:
                 break
-            if delta >= count - number:
+            if delta > left:
                 raise self.no_such_field(source)
+            left -= delta
             number += delta
-            reader = self.readers[number]
-            reader.skip(source)
+            field = self.fields[number]
+            field.reader.skip(source)
         source.leave()
 
     def no_such_field(self, source: Input) -> GobDecodeError:

@@ -140,10 +140,16 @@ class Type:
     def writer(self) -> Writer:
         """Writes values of this type; made when it is first asked for."""
         if self._writer is None:
-            self._writer = self._make_writer()
+            self._writer = self._make_writer({})
         return self._writer
 
-    def _make_writer(self) -> Writer:
+    def _make_writer(self, made: "dict[Type, Writer]") -> Writer:
+        """``made``: the writers that contain this one. Types that contain themselves need them.
+
+        No other thread meets those before they are complete.
+        """
+        if self in made:
+            return made[self]
         match self.kind:
             case Kind.BOOL:
                 return BoolWriter()
@@ -164,27 +170,22 @@ class Type:
             case Kind.MARSHALER:
                 return MarshalerWriter(self.encode, self.marshaler_zero)
             case Kind.POINTER:
-                return PointerWriter(self.parts[0].writer)
-        return self._make_composite_writer()
-
-    def _make_composite_writer(self) -> Writer:
-        # Each is known as the type's writer before those of its parts are made: they may need it.
-        match self.kind:
+                return PointerWriter(self.parts[0]._make_writer(made))
             case Kind.MAP:
-                pairs = self._writer = MapWriter()
-                pairs.key, pairs.elem = (part.writer for part in self.parts)
+                pairs = made[self] = MapWriter()
+                pairs.key, pairs.elem = (part._make_writer(made) for part in self.parts)
                 return pairs
             case Kind.STRUCT:
                 struct = StructWriter() if self.python is not dict else TypedDictWriter()
-                self._writer = struct
+                made[self] = struct
                 struct.cls = self.python
                 struct.names = tuple(field.attribute for field in self.fields)
                 struct.steps = tuple(f".{field.name}" for field in self.fields)
-                struct.writers = tuple(field.type.writer for field in self.fields)
+                struct.writers = tuple(field.type._make_writer(made) for field in self.fields)
                 return struct
         elements = ArrayWriter(self.length) if self.kind is Kind.ARRAY else SliceWriter()
-        self._writer = elements
-        elements.elem = self.parts[0].writer
+        made[self] = elements
+        elements.elem = self.parts[0]._make_writer(made)
         return elements
 
     def zero(self) -> Any:

@@ -7,13 +7,13 @@ cdef int _enter(Output out) except -1
 
 
 cdef class Writer:
-    cpdef int write(self, Output out, value) except -1
-    cpdef bint write_field(self, Output out, int delta, value) except -1
+    cdef int write(self, Output out, value) except -1
+    cdef bint write_field(self, Output out, int delta, value) except -1
 
 
 cdef class _ScalarWriter(Writer):
     @cython.locals(start=Py_ssize_t, middle=Py_ssize_t)
-    cpdef bint write_field(self, Output out, int delta, value) except -1
+    cdef bint write_field(self, Output out, int delta, value) except -1
 
 
 cdef class BoolWriter(_ScalarWriter):
@@ -56,7 +56,7 @@ cdef class SliceWriter(Writer):
     cdef public Writer elem
 
     @cython.locals(elem=Writer, count=Py_ssize_t, index=Py_ssize_t)
-    cpdef int write_elements(self, Output out, value) except -1
+    cdef int write_elements(self, Output out, value) except -1
 
 
 cdef class ArrayWriter(SliceWriter):
@@ -75,12 +75,12 @@ cdef class StructWriter(Writer):
     cdef public tuple writers
 
     @cython.locals(delta=int, index=Py_ssize_t, count=Py_ssize_t, writer=Writer)
-    cpdef int write(self, Output out, value) except -1
+    cdef int write(self, Output out, value) except -1
 
 
 cdef class TypedDictWriter(StructWriter):
     @cython.locals(delta=int, index=Py_ssize_t, writer=Writer)
-    cpdef int write(self, Output out, value) except -1
+    cdef int write(self, Output out, value) except -1
 
 
 cdef class MarshalerWriter(Writer):

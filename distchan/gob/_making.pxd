@@ -1,0 +1,1 @@
+cpdef object make(object cls, list values)
