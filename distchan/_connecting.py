@@ -4,27 +4,46 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from distchan._address import TcpAddress, UnixAddress
-from distchan._connection import Connection
 from distchan.errors import ConnectError, DistchanError
 
-__all__ = ["connect"]
+__all__ = ["Target", "connect"]
+
+#: What a client connects to; or a socket of the user's own that is connected already.
+Target: TypeAlias = TcpAddress | UnixAddress | socket.socket
 
 #: Pauses between attempts, in seconds: doubled each time, half of it at random.
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
 
+class _Connection(Protocol):
+    """What must be known of a connection to wait for it."""
+
+    #: Done when the handshake is.
+    opened: "asyncio.Future[None]"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake is done, even if ``opened`` has not been told yet."""
+
+    def abandon(self) -> None:
+        """Nobody wants it any longer."""
+
+
+C = TypeVar("C", bound=_Connection)
+
+
 async def connect(
-    target: TcpAddress | UnixAddress | socket.socket,
-    make_connection: Callable[[], Connection],
+    target: Target,
+    make_connection: Callable[[], C],
     *,
     name: str,
     connect_timeout: float,
     handshake_timeout: float,
-) -> Connection:
+) -> C:
     """A connection whose handshake is done.
 
     Tries until ``connect_timeout`` has passed, once if that is 0 or the target is a socket. Raises
@@ -50,14 +69,10 @@ async def connect(
         await asyncio.sleep(wait)
 
 
-async def _attempt(
-    target: TcpAddress | UnixAddress | socket.socket,
-    make_connection: Callable[[], Connection],
-    timeout: float,
-) -> Connection:
-    connections: list[Connection] = []
+async def _attempt(target: Target, make_connection: Callable[[], C], timeout: float) -> C:
+    connections: list[C] = []
 
-    def protocol() -> Connection:
+    def protocol() -> C:
         connections.append(make_connection())
         return connections[-1]
 
@@ -66,7 +81,7 @@ async def _attempt(
             await _open_transport(target, protocol)
             await connections[-1].opened
     except BaseException as error:
-        if isinstance(error, TimeoutError) and connections and connections[-1].session.opened:
+        if isinstance(error, TimeoutError) and connections and connections[-1].is_open:
             return connections[-1]  # at the last moment
         for connection in connections:
             connection.abandon()
@@ -80,9 +95,7 @@ async def _attempt(
     return connections[-1]
 
 
-async def _open_transport(
-    target: TcpAddress | UnixAddress | socket.socket, protocol: Callable[[], Connection]
-) -> None:
+async def _open_transport(target: Target, protocol: Callable[[], Any]) -> None:
     loop = asyncio.get_running_loop()
     match target:
         case TcpAddress(host, port):

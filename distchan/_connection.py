@@ -5,13 +5,13 @@ How it begins, is watched and ends; the traffic is in _pump.py.
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from distchan._address import spell
 from distchan._client_session import ClientSession
-from distchan._liveness import keep_alive, unanswered_for
+from distchan._last_words import unread
+from distchan._liveness import Watch
 from distchan._nearness import keep_in_cache
 from distchan._pump import Handler, Pump
 from distchan._session import Event, Session
@@ -21,8 +21,6 @@ __all__ = ["Connection", "HandshakeTimeout", "Owner"]
 
 #: How long a connection may take to close, in seconds.
 _LINGER: Final = 1.0
-#: How long a peer may pause in the middle of a frame.
-_LONGEST_STALL: Final = 60.0
 
 
 class HandshakeTimeout(HandshakeError, TimeoutError):
@@ -74,9 +72,7 @@ class Connection(Pump, asyncio.BufferedProtocol):
         self.opened = self._loop.create_future()
         #: For the handshake, then for closing.
         self._deadline: asyncio.TimerHandle | None = None
-        self._heartbeat_timer: asyncio.TimerHandle | None = None
-        #: Since when something has been on its way to a host that acknowledges nothing.
-        self._unanswered_since: float | None = None
+        self._watch: Watch
 
     # -- the transport's side ---------------------------------------------------------------------
 
@@ -86,15 +82,25 @@ class Connection(Pump, asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=0)
         self.peer_address = spell(transport.get_extra_info("peername"))
         sock = transport.get_extra_info("socket")
-        keep_alive(sock, self._heartbeat)
         keep_in_cache(sock)
         if self._handshake_timeout is not None:
             self._set_deadline(self._handshake_timeout, self._too_late)
-        self._check_heartbeat_later()
+        self._watch = Watch(
+            sock,
+            self._heartbeat,
+            silence=lambda: self._loop.time() - self.last_heard,
+            has_stalled=lambda: self.session.has_stalled,
+            cut=self._cut,
+        )
         self._owner._on_connected(self)
         self.session.on_pending = self.wake
         self.session.start()
         self.wake()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake is done."""
+        return self.session.opened
 
     def greet(self, event: Event) -> None:
         if not self.opened.done():  # given up at that very moment
@@ -125,8 +131,7 @@ class Connection(Pump, asyncio.BufferedProtocol):
         self._closing = True
         self._transport = None
         self._set_deadline(None)
-        if self._heartbeat_timer is not None:
-            self._heartbeat_timer.cancel()
+        self._watch.cancel()
         self.reason = self.reason or error
         try:
             self._end()
@@ -134,20 +139,11 @@ class Connection(Pump, asyncio.BufferedProtocol):
             self._owner._on_lost(self)
 
     def _hear_last_words(self, transport: asyncio.Transport) -> None:
-        """Read what had arrived when a write failed because the peer has died.
-
-        The loop does not. It says how far the peer had got with its items.
-        """
-        if os.name != "posix":
-            return
-        try:
-            descriptor = transport.get_extra_info("socket").fileno()
-            while data := os.read(descriptor, 65536):
-                if not self._closing:
-                    self.session.feed(data)
-                    self.read_events()
-        except OSError:
-            pass
+        """They say how far the peer had got with its items."""
+        for data in unread(transport):
+            if not self._closing:
+                self.session.feed(data)
+                self.read_events()
 
     def _end(self) -> None:
         if self.over:
@@ -172,28 +168,6 @@ class Connection(Pump, asyncio.BufferedProtocol):
         self.refuse(
             HandshakeTimeout(f"it did not introduce itself within {self._handshake_timeout:g} s")
         )
-
-    def _check_heartbeat(self) -> None:
-        """Now and then: does the other host still live, does the peer finish its frame?"""
-        transport = self._transport
-        if transport is None:
-            return
-        now = self._loop.time()
-        silence = now - self.last_heard
-        unanswered = unanswered_for(transport.get_extra_info("socket"))
-        if unanswered is None:
-            self._unanswered_since = None
-        elif self._unanswered_since is None or unanswered < now - self._unanswered_since:
-            self._unanswered_since = now  # at least since this look
-        if self._unanswered_since is not None and now - self._unanswered_since > self._heartbeat:
-            self._cut(f"its host has acknowledged nothing for {self._heartbeat:g} s")
-        elif self.session.has_stalled and silence > _LONGEST_STALL:
-            self._cut(f"it stopped in the middle of a frame for {silence:.0f} s")
-        else:
-            self._check_heartbeat_later()
-
-    def _check_heartbeat_later(self) -> None:
-        self._heartbeat_timer = self._loop.call_later(self._heartbeat / 4, self._check_heartbeat)
 
     def _cut(self, reason: str) -> None:
         self.reason = TimeoutError(reason)

@@ -9,9 +9,9 @@ comes back knows which of its results to send again.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
+from distchan._clientele import DeadLetter
 from distchan._dealer import Dealer
 from distchan._handshake import Hello
 from distchan._inbox import Inbox
@@ -31,25 +31,11 @@ from distchan._wiring import Wiring
 from distchan.channel import Channel
 from distchan.errors import DistchanError, HandshakeError
 
-__all__ = ["DeadLetter", "Hub"]
-
-T = TypeVar("T")
+__all__ = ["Hub"]
 
 #: So many dead letters are kept, and so many sessions remembered: the newest ones.
 _MOST_DEAD_LETTERS: Final = 1000
 _MOST_REMEMBERED: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter(Generic[T]):
-    """An item that was given up, see :attr:`Server.dead_letters`."""
-
-    item: T | bytes
-    """The item; its encoded form if that does not decode."""
-    reason: str
-    """Why the last attempt failed."""
-    attempts: int
-    """How many there have been."""
 
 
 class Hub(Handler):

@@ -7,11 +7,16 @@ TCP_USER_TIMEOUT would also kill a peer that is alive but full.) Linux tells; el
 keepalive only.
 """
 
+import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
-__all__ = ["keep_alive", "unanswered_for"]
+__all__ = ["Watch", "keep_alive", "unanswered_for"]
+
+#: How long a peer may pause in the middle of a frame, in seconds.
+_LONGEST_STALL: Final = 60.0
 
 # Linux, struct tcp_info: eight bytes, of which the fourth counts unanswered probes of a closed
 # window; then 32-bit words, of which these are the fifth and the thirteenth.
@@ -52,6 +57,57 @@ def unanswered_for(sock: socket.socket) -> float | None:
     probes, unacknowledged, since_last = _TCP_INFO.unpack(info)
     # A single probe may be on its way at any time.
     return since_last / 1000 if unacknowledged > 0 or probes > 1 else None
+
+
+class Watch:
+    """Looks now and then whether the other host still lives and the peer finishes its frame.
+
+    heartbeat: seconds for which the host may acknowledge nothing.
+    silence: how long nothing has been heard of the peer, in seconds.
+    has_stalled: whether part of a frame has come, and the rest is to be expected at once.
+    cut: called when that has lasted too long, with the reason.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        heartbeat: float,
+        *,
+        silence: Callable[[], float],
+        has_stalled: Callable[[], bool],
+        cut: Callable[[str], None],
+    ) -> None:
+        self._sock = sock
+        self._heartbeat = heartbeat
+        self._silence = silence
+        self._has_stalled = has_stalled
+        self._cut = cut
+        self._loop = asyncio.get_running_loop()
+        #: Since when something has been on its way to a host that acknowledges nothing.
+        self._unanswered_since: float | None = None
+        keep_alive(sock, heartbeat)
+        self.look_later()
+
+    def look_later(self) -> None:
+        self._timer = self._loop.call_later(self._heartbeat / 4, self._look)
+
+    def cancel(self) -> None:
+        """The connection is over."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        unanswered = unanswered_for(self._sock)
+        if unanswered is None:
+            self._unanswered_since = None
+        elif self._unanswered_since is None or unanswered < now - self._unanswered_since:
+            self._unanswered_since = now  # at least since this look
+        if self._unanswered_since is not None and now - self._unanswered_since > self._heartbeat:
+            self._cut(f"its host has acknowledged nothing for {self._heartbeat:g} s")
+        elif self._has_stalled() and self._silence() > _LONGEST_STALL:
+            self._cut(f"it stopped in the middle of a frame for {self._silence():.0f} s")
+        else:
+            self.look_later()
 
 
 def _is_tcp(sock: socket.socket) -> bool:

@@ -1,18 +1,27 @@
 """From items to payloads and back: the codec, then the transforms; undone in reverse."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from distchan._typecheck import type_name
 from distchan._wire import MAX_FRAME_SIZE
-from distchan.codecs import Codec, resolve
+from distchan.codecs import resolve
 from distchan.errors import EncodeError, FrameTooLarge
 from distchan.transforms import Transform
 
-__all__ = ["PROBE", "PayloadEncoder", "check_probe", "decoder", "make_probe"]
+__all__ = ["PROBE", "Encodes", "PayloadEncoder", "check_probe", "decoder", "make_probe"]
 
 #: What the handshake sends through the transforms. Part of the protocol: never change it.
 PROBE: Final = b"distchan: the quick brown fox jumps over the lazy dog \x00\x7f\x80\xff"
+
+
+class Encodes(Protocol):
+    """The half of a codec that makes bytes."""
+
+    @property
+    def name(self) -> str: ...
+
+    def encode(self, item: Any, /) -> bytes: ...
 
 
 class PayloadEncoder:
@@ -20,7 +29,9 @@ class PayloadEncoder:
 
     __slots__ = ("_codec", "_encode", "_max_frame_size", "_transforms")
 
-    def __init__(self, codec: Codec, transforms: Sequence[Transform], max_frame_size: int) -> None:
+    def __init__(
+        self, codec: Encodes, transforms: Sequence[Transform], max_frame_size: int
+    ) -> None:
         self._codec = codec
         self._encode = codec.encode
         self._transforms = tuple(transforms)
@@ -64,13 +75,14 @@ class PayloadEncoder:
         return payload
 
 
-def decoder(codec: Codec, transforms: Sequence[Transform]) -> Callable[[bytes], Any]:
-    """A function from bytes to the item: the transforms undone in reverse, then the codec.
+def decoder(
+    decode: Callable[[bytes], Any], transforms: Sequence[Transform]
+) -> Callable[[bytes], Any]:
+    """A function from bytes to the item: the transforms undone in reverse, then a codec's decode().
 
     Exceptions of the codec and the transforms pass as they are; TypeError for a transform that
-    returns something other than bytes. Without transforms it is the codec's own ``decode``.
+    returns something other than bytes. Without transforms it is ``decode`` itself.
     """
-    decode = codec.decode
     if not transforms:
         return decode
     backwards = tuple(reversed(transforms))
@@ -96,7 +108,7 @@ def check_probe(transforms: Sequence[Transform], received: bytes) -> bool:
     The plain text is compared, not the encoded bytes, as encryption gives others each time.
     """
     try:
-        return bool(decoder(_RAW, transforms)(received) == PROBE)
+        return bool(decoder(_RAW.decode, transforms)(received) == PROBE)
     except Exception:  # a wrong key or another algorithm may fail in any way
         return False
 

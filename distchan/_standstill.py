@@ -1,20 +1,20 @@
 """Why a server does not move on: one line for each standstill."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from distchan._hub import Hub
 
-__all__ = ["Standstill"]
+__all__ = ["NativeStandstill", "Standstill"]
 
 
-class Standstill:
+class Standstill(ABC):
     """Asked from time to time, it says what a server waits for if nothing has moved meanwhile.
 
     Once for each standstill, except where nobody is connected who could end it: then each time.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self) -> None:
         self._before: tuple[int, ...] = ()
         self._told = False
 
@@ -27,10 +27,33 @@ class Standstill:
         if cause is None or (self._told and clients):
             return
         self._told = True
+        yield f"waits {cause}; clients: {clients}, {self._queues()}"
+
+    @abstractmethod
+    def _figures(self, clients: int) -> tuple[int, ...]:
+        """What changes whenever something moves."""
+
+    @abstractmethod
+    def _cause(self, clients: int) -> str | None:
+        """What it waits for; None if that is nothing to complain about."""
+
+    @abstractmethod
+    def _queues(self) -> str:
+        """How many items and results are where."""
+
+
+class NativeStandstill(Standstill):
+    """Of a server on the native wire."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def _queues(self) -> str:
         hub, dealer = self._hub, self._hub.dealer
-        yield (
-            f"waits {cause}; clients: {clients}, items that wait for one: "
-            f"{0 if dealer is None else dealer.waiting}, items dealt and not settled: {hub.held}, "
+        return (
+            f"items that wait for one: {0 if dealer is None else dealer.waiting}, "
+            f"items dealt and not settled: {hub.held}, "
             f"results not received here: {0 if hub.inbox is None else hub.inbox.count}"
         )
 

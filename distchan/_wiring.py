@@ -20,11 +20,14 @@ from distchan.transforms import Transform
 
 __all__ = [
     "ANY_PREFETCH_BYTES",
+    "CommonOptions",
+    "Ends",
     "Options",
     "Wiring",
     "check_choice",
     "check_count",
     "check_seconds",
+    "default",
 ]
 
 S = TypeVar("S", bound=Session)
@@ -37,35 +40,51 @@ ANY_PREFETCH_BYTES: Final = 2**62
 _LOGGER: Final = logging.getLogger("distchan")
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of both ends, checked. Raises TypeError or ValueError for senseless ones."""
+class CommonOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options that every wire has. Raises TypeError or ValueError for senseless ones."""
 
     codec: str | Codec
     transforms: Sequence[Transform]
     signature: int
-    delivery: Literal["at-least-once", "at-most-once"]
-    prefetch: int | Literal["auto"]
-    prefetch_bytes: int
     max_frame_size: int
     heartbeat: float
-    handshake_timeout: float
     drain_timeout: float
     logger: logging.Logger | None = None
 
     def __post_init__(self) -> None:
-        check_choice("delivery", self.delivery, ("at-least-once", "at-most-once"))
         check_count("signature", self.signature, 0, 2**32 - 1)
         check_count("max_frame_size", self.max_frame_size, 1, MAX_FRAME_SIZE)
-        if self.prefetch != "auto":
-            check_count("prefetch", self.prefetch, 1, MOST_PREFETCH, "'auto' or ")
-        check_count("prefetch_bytes", self.prefetch_bytes, 1, ANY_PREFETCH_BYTES)
         check_seconds("heartbeat", self.heartbeat, least=0.1)
-        check_seconds("handshake_timeout", self.handshake_timeout)
         check_seconds("drain_timeout", self.drain_timeout)
         for transform in self.transforms:
             for method in ("encode", "decode"):
                 if not callable(getattr(transform, method, None)):
                     raise TypeError(f"a transform needs a method {method}(): {transform!r}")
+
+
+class Options(CommonOptions, frozen=True, kw_only=True):
+    """The same and those of the native wire."""
+
+    delivery: Literal["at-least-once", "at-most-once"]
+    prefetch: int | Literal["auto"]
+    prefetch_bytes: int
+    handshake_timeout: float
+
+    def __post_init__(self) -> None:
+        CommonOptions.__post_init__(self)
+        check_choice("delivery", self.delivery, ("at-least-once", "at-most-once"))
+        if self.prefetch != "auto":
+            check_count("prefetch", self.prefetch, 1, MOST_PREFETCH, "'auto' or ")
+        check_count("prefetch_bytes", self.prefetch_bytes, 1, ANY_PREFETCH_BYTES)
+        check_seconds("handshake_timeout", self.handshake_timeout)
+
+
+V = TypeVar("V")
+
+
+def default(value: V | None, otherwise: V) -> V:
+    """The value of an option; what it is on this wire if none was given."""
+    return otherwise if value is None else value
 
 
 def check_count(name: str, value: object, least: int, most: int, others: str = "") -> None:
@@ -90,11 +109,14 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
-class Wiring:
-    """The two channels of a Server or Client and their codecs."""
+class Ends:
+    """The two channels of a Server or Client, and how they are bound."""
 
     def __init__(
-        self, outgoing: Channel[Any] | None, incoming: Channel[Any] | None, options: Options
+        self,
+        outgoing: Channel[Any] | None,
+        incoming: Channel[Any] | None,
+        options: CommonOptions,
     ) -> None:
         for name, channel in (("outgoing", outgoing), ("incoming", incoming)):
             if channel is not None and not isinstance(channel, Channel):
@@ -105,10 +127,37 @@ class Wiring:
             raise ChannelInUse("outgoing and incoming must be two channels")
         self.outgoing = outgoing
         self.incoming = incoming
-        self.options = options
         self.logger = options.logger or _LOGGER
         self.transforms = tuple(options.transforms)
 
+    def bind(self, outlet: Outlet | None, inlet: Inlet | None) -> None:
+        """Bind both channels, or neither. Raises ChannelInUse, ChannelClosed, EncodeError, ..."""
+        if self.incoming is not None and inlet is not None:
+            self.incoming._bind_inlet(inlet)
+        try:
+            if self.outgoing is not None and outlet is not None:
+                self.outgoing._bind_outlet(outlet)
+        except BaseException:
+            if self.incoming is not None:
+                self.incoming._unbind_inlet()
+            raise
+
+    def unbind(self) -> None:
+        """Give the channels back, as if they had never been bound."""
+        if self.incoming is not None:
+            self.incoming._unbind_inlet()
+        if self.outgoing is not None:
+            self.outgoing._unbind_outlet()
+
+
+class Wiring(Ends):
+    """Two channels, their codecs and their sessions on the native wire."""
+
+    def __init__(
+        self, outgoing: Channel[Any] | None, incoming: Channel[Any] | None, options: Options
+    ) -> None:
+        super().__init__(outgoing, incoming, options)
+        self.options = options
         self._decode: Callable[[bytes], object] = _unexpected
         sends: Shape | None = None
         receives: Shape | None = None
@@ -119,7 +168,7 @@ class Wiring:
         if incoming is not None:
             codec = codecs.resolve(options.codec, incoming.item_type)
             receives = describe(incoming.item_type, codec.name)
-            self._decode = decoder(codec, self.transforms)
+            self._decode = decoder(codec.decode, self.transforms)
         assert codec is not None
         self.hello = Hello(
             codec=codec.name,
@@ -140,28 +189,9 @@ class Wiring:
     def decode_outgoing(self, payload: bytes) -> Any:
         """What that payload was made from; itself, if it does not decode."""
         try:
-            return decoder(self._out_codec, self.transforms)(payload)
+            return decoder(self._out_codec.decode, self.transforms)(payload)
         except Exception:  # whatever a codec may raise
             return payload
-
-    def bind(self, outlet: Outlet | None, inlet: Inlet | None) -> None:
-        """Bind both channels, or neither. Raises ChannelInUse, ChannelClosed, EncodeError, ..."""
-        if self.incoming is not None and inlet is not None:
-            self.incoming._bind_inlet(inlet)
-        try:
-            if self.outgoing is not None and outlet is not None:
-                self.outgoing._bind_outlet(outlet)
-        except BaseException:
-            if self.incoming is not None:
-                self.incoming._unbind_inlet()
-            raise
-
-    def unbind(self) -> None:
-        """Give the channels back, as if they had never been bound."""
-        if self.incoming is not None:
-            self.incoming._unbind_inlet()
-        if self.outgoing is not None:
-            self.outgoing._unbind_outlet()
 
     def session(self, session_type: Callable[..., S], **more: Any) -> S:
         """A session of one of the two ends."""

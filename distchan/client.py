@@ -1,44 +1,34 @@
 """The client: receives items from a server on one channel, sends results on another."""
 
-import asyncio
 import logging
-import random
 import socket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from distchan import _address
-from distchan._address import TcpAddress, UnixAddress
-from distchan._client_session import ClientSession, Fenced, Resumed, Undecodable
-from distchan._connecting import connect
-from distchan._connection import Connection
-from distchan._holdings import Holdings
-from distchan._intake import Intake
-from distchan._member import Member
-from distchan._outbox import Outbox
-from distchan._session import Bye, Closed, Event
-from distchan._wire import SIGNATURE, Outcome
-from distchan._wiring import ANY_PREFETCH_BYTES, Options, Wiring, check_choice, check_seconds
+from distchan._connecting import Target
+from distchan._go_frames import SIGNATURE as GO_SIGNATURE
+from distchan._go_membership import GoMembership
+from distchan._go_wiring import GoWiring, refuse_native_options
+from distchan._membership import Membership
+from distchan._native_membership import NativeMembership
+from distchan._wire import SIGNATURE
+from distchan._wiring import (
+    ANY_PREFETCH_BYTES,
+    CommonOptions,
+    Options,
+    Wiring,
+    check_choice,
+    check_seconds,
+    default,
+)
 from distchan.channel import Channel
 from distchan.codecs import Codec
-from distchan.errors import (
-    AlreadyStarted,
-    ConnectionLost,
-    DistchanError,
-    FrameTooLarge,
-    RemoteError,
-)
+from distchan.errors import AlreadyStarted
 from distchan.transforms import Transform
 
 __all__ = ["Client"]
-
-
-#: After a connection that lasted less than so many seconds there is a pause before the next.
-_SHORT_LIVED: Final = 1.0
-
-
-_CLOSED: Final = "the client was closed"
 
 
 class Client:
@@ -64,20 +54,26 @@ class Client:
     no server any more, or it refuses, both channels end with ConnectionLost.
 
     address: ``"host:port"`` or ``"unix:PATH"``. None if ``sock`` is given.
-    connect_timeout: seconds; with 0 there is one attempt only.
-    results: ``"settled"``: what a task sends while it holds an item travels with the settlement,
-        all or nothing, max_frame_size at the most. ``"stream"``: at once and on its own; it may
-        come twice if the item is worked on again.
+    wire: ``"native"``, or ``"go"`` to work for a program that uses
+        ``github.com/dradtke/distchan``. That wire has no handshake; a connection that is cut ends
+        both channels with ConnectionLost, and an item or result on its way then is lost. See
+        docs/go.md. Options marked with * are the native wire's alone: ValueError with ``"go"``.
+    connect_timeout: seconds (default: 30); with 0 there is one attempt only.
+    results*: ``"settled"`` (default): what a task sends while it holds an item travels with the
+        settlement, all or nothing, max_frame_size at the most. ``"stream"``: at once and on its
+        own; it may come twice if the item is worked on again.
     delivery: as for a Server. What either end asks for holds for both.
-    prefetch: how many unsettled items it holds at most, if that is to be less than what the server
+    prefetch*: how many unsettled items it holds at most, if that is to be less than what the server
         allows.
-    prefetch_bytes: the same in bytes; always at least one item.
-    heartbeat: seconds after which a server host that acknowledges nothing is taken for dead.
-    drain_timeout: seconds that leaving the block waits for the server's confirmation.
+    prefetch_bytes*: the same in bytes; always at least one item.
+    heartbeat: seconds (default: 10) after which a server host that acknowledges nothing is taken
+        for dead.
+    drain_timeout: seconds (default: 10) that leaving the block waits for the server's confirmation.
     sock: a connected stream socket of your own, in place of an address; never connected again.
-    codec, transforms, signature: must be those of the server.
-    max_frame_size: bytes of an encoded item; must be at least the server's, whose value counts.
-    handshake_timeout, logger: as for a Server.
+    codec, transforms, signature: must be those of the server; the defaults are the same.
+    max_frame_size: bytes of an encoded item (default: 64 MiB); on the native wire it must be at
+        least the server's, whose value counts.
+    handshake_timeout*, logger: as for a Server.
 
     Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch or
     InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
@@ -90,97 +86,88 @@ class Client:
         outgoing: Channel[Any] | None,
         incoming: Channel[Any] | None,
         *,
+        wire: Literal["native", "go"] = "native",
         connect_timeout: float = 30.0,
-        codec: str | Codec = "msgpack",
+        codec: str | Codec | None = None,
         transforms: Sequence[Transform] = (),
-        signature: int = SIGNATURE,
-        results: Literal["settled", "stream"] = "settled",
-        delivery: Literal["at-least-once", "at-most-once"] = "at-least-once",
+        signature: int | None = None,
+        results: Literal["settled", "stream"] | None = None,
+        delivery: Literal["at-least-once", "at-most-once"] | None = None,
         prefetch: int | Literal["auto"] | None = None,
         prefetch_bytes: int | None = None,
         max_frame_size: int = 64 * 1024 * 1024,
         heartbeat: float = 10.0,
-        handshake_timeout: float = 5.0,
+        handshake_timeout: float | None = None,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         if (address is None) == (sock is None):
             raise TypeError("a client needs either an address or sock=, and not both")
+        check_choice("wire", wire, ("native", "go"))
         check_seconds("connect_timeout", connect_timeout)
-        check_choice("results", results, ("settled", "stream"))
-        self._connect_timeout = connect_timeout
-        self._target: TcpAddress | UnixAddress | socket.socket
+        target: Target
         if address is not None:
-            self._target, self._address = _address.parse(address), address
-        elif sock is not None:
-            self._target, self._address = sock, "the other end of the given socket"
-        self._options = Options(
-            codec=codec,
-            transforms=transforms,
-            signature=signature,
-            delivery=delivery,
-            prefetch="auto" if prefetch is None else prefetch,
-            prefetch_bytes=ANY_PREFETCH_BYTES if prefetch_bytes is None else prefetch_bytes,
-            max_frame_size=max_frame_size,
-            heartbeat=heartbeat,
-            handshake_timeout=handshake_timeout,
-            drain_timeout=drain_timeout,
-            logger=logger,
-        )
-        self._wiring = Wiring(outgoing, incoming, self._options)
-        self._logger = self._wiring.logger
-        self._holdings = Holdings(results, self._logger, self._address)
-        self._outbox: Outbox | None = None
-        self._intake: Intake | None = None
-        if outgoing is not None:
-            self._outbox = Outbox(
-                outgoing,
-                self._wiring.encoder(max_frame_size),
-                self._holdings,
-                self._close_if_finished,
-                self._logger,
-            )
-        if incoming is not None:
-            self._intake = Intake(incoming, self._holdings, self._write, self._on_drained)
-        self._member = Member(
-            self._intake,
-            self._outbox,
-            self._holdings,
-            credited=self._close_if_finished,
-            on_other=self._on_event,
-        )
-
+            target, name = _address.parse(address), address
+        else:
+            assert sock is not None
+            target, name = sock, "the other end of the given socket"
+        self._drain_timeout = drain_timeout
         self._started = False
-        self._session: ClientSession
-        self._connection: Connection | None = None
-        self._connected_at = 0.0
-        self._reconnecting: asyncio.Task[None] | None = None
-        #: Connections whose transport is not closed yet.
-        self._connections: set[Connection] = set()
-        self._released = asyncio.Event()
-        self._released.set()
-        #: The server has said that no more items will come.
-        self._no_more_items = incoming is None
-        self._leaving = False
-        self._closed = False
-        #: Results that were on their way when a session was lost.
-        self._lost_results = 0
-        self._done: asyncio.Future[None]
-
-    # -- beginning and end ------------------------------------------------------------------------
+        self._membership: Membership
+        if wire == "go":
+            refuse_native_options(
+                delivery=delivery,
+                prefetch=prefetch,
+                prefetch_bytes=prefetch_bytes,
+                handshake_timeout=handshake_timeout,
+                results=results,
+            )
+            go = GoWiring(
+                outgoing,
+                incoming,
+                CommonOptions(
+                    codec="gob" if codec is None else codec,
+                    transforms=transforms,
+                    signature=default(signature, GO_SIGNATURE),
+                    max_frame_size=max_frame_size,
+                    heartbeat=heartbeat,
+                    drain_timeout=drain_timeout,
+                    logger=logger,
+                ),
+            )
+            self._membership = GoMembership(target, name, go, connect_timeout=connect_timeout)
+        else:
+            results = "settled" if results is None else results
+            check_choice("results", results, ("settled", "stream"))
+            native = Wiring(
+                outgoing,
+                incoming,
+                Options(
+                    codec="msgpack" if codec is None else codec,
+                    transforms=transforms,
+                    signature=default(signature, SIGNATURE),
+                    delivery=default(delivery, "at-least-once"),
+                    prefetch=default(prefetch, "auto"),
+                    prefetch_bytes=default(prefetch_bytes, ANY_PREFETCH_BYTES),
+                    max_frame_size=max_frame_size,
+                    heartbeat=heartbeat,
+                    handshake_timeout=default(handshake_timeout, 5.0),
+                    drain_timeout=drain_timeout,
+                    logger=logger,
+                ),
+            )
+            self._membership = NativeMembership(
+                target, name, native, connect_timeout=connect_timeout, results=results
+            )
 
     async def __aenter__(self) -> Self:
         if self._started:
             raise AlreadyStarted("this client has been started before; make a new one")
         self._started = True
-        self._done = asyncio.get_running_loop().create_future()
-        self._session = self._wiring.session(ClientSession)
-        self._wiring.bind(self._outbox, self._intake)
         try:
-            await self._connect(self._connect_timeout)
+            await self._membership.join()
         except BaseException:
-            self._wiring.unbind()
             self._started = False
             raise
         return self
@@ -194,7 +181,7 @@ class Client:
         if kind is None:
             await self.aclose()
         else:
-            await self._abort(error)
+            await self._membership.abort(error)
 
     async def done(self) -> None:
         """Wait until all work is handed over and confirmed by the server.
@@ -202,10 +189,13 @@ class Client:
         That is: the server has no more items (or was told that no more are wanted), all of them are
         settled, ``outgoing`` is closed, and everything sent on it has arrived. Raises
         ConnectionLost if that cannot be, RuntimeError if the client was not entered.
+
+        With ``wire="go"`` nothing is confirmed: everything has been written, and the connection is
+        closed.
         """
         if not self._started:
             raise RuntimeError("this client has not been started: use `async with Client(...)`")
-        await asyncio.shield(self._done)
+        await self._membership.done()
 
     async def aclose(self, timeout: float | None = None) -> None:
         """Close in good order: settle what tasks hold, close ``outgoing``, give back what nobody
@@ -213,251 +203,9 @@ class Client:
 
         Raises ConnectionLost if the server has not confirmed everything within ``timeout`` seconds
         (default: ``drain_timeout``). Idempotent.
+
+        With ``wire="go"`` what nobody received is lost; it waits until the server has closed the
+        connection, too, and raises ConnectionLost if not everything could be written.
         """
-        if self._closed or not self._started:
-            return
-        try:
-            self._holdings.settle_all(Outcome.DONE)
-            await self._leave()
-            if self._reconnecting is not None and not self._has_something_to_say():
-                self._reconnecting.cancel()
-                self._start_reconnecting()  # more hastily
-            async with asyncio.timeout(self._options.drain_timeout if timeout is None else timeout):
-                await self.done()
-        except TimeoutError:
-            if self._has_something_to_say():
-                raise ConnectionLost(
-                    f"the server at {self._address} did not confirm the last results in time"
-                ) from None
-        finally:
-            await self._abort(None)
-
-    async def _leave(self) -> None:
-        """Ask for no more items, and say that no more results will come."""
-        self._leaving = True
-        await self._return_items()
-        # What tasks were handed only in these last turns cannot be done.
-        self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
-        if self._intake is not None:
-            self._intake.channel.close()
-        if self._outbox is not None:
-            self._outbox.channel.close()
-        self._close_if_finished()
-
-    async def _return_items(self) -> None:
-        """What no task has received goes back to the server, which gives it to others."""
-        try:
-            if self._intake is not None:
-                await self._intake.channel._hand_over_reserved()
-        finally:
-            if self._intake is not None:
-                self._intake.discard()
-            self._session.leave()
-
-    async def _abort(self, error: BaseException | None) -> None:
-        """Close; give back what is held or was not received, but wait for no confirmation."""
-        self._closed = True
-        try:
-            if self._reconnecting is not None:
-                self._reconnecting.cancel()
-                await asyncio.wait((self._reconnecting,))
-            task = asyncio.current_task()
-            holder = None if task is None else self._holdings.tasks.get(task)
-            if holder is not None:
-                self._holdings.conclude(holder, error)
-            self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
-            await self._return_items()
-            self._holdings.settle_all(Outcome.RETURNED, _CLOSED)
-            self._session.close()
-        finally:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
-            self._holdings.close()
-            self._fail(ConnectionLost("the client has been closed"))
-        await self._released.wait()  # a second at the most, if the server has stopped reading
-
-    def _has_something_to_say(self) -> bool:
-        """Whether there is anything that the server has not confirmed."""
-        waiting = self._outbox is not None and len(self._outbox.channel) > 0
-        return waiting or self._holdings.owing or self._session.unconfirmed > 0
-
-    def _close_if_finished(self) -> None:
-        """When all results have been given to the session, say that no more will come."""
-        outbox = self._outbox
-        if outbox is None:
-            self._session.close()
-        elif outbox.finished and self._holdings.staged:
-            self._holdings.on_settled = self._close_if_finished
-        elif outbox.finished:
-            self._holdings.on_settled = None
-            self._session.close(outbox.last_words)
-
-    def _finish(self) -> None:
-        """Everything has been said; whether all of it was heard is another question."""
-        if self._lost_results:
-            self._fail(
-                ConnectionLost(
-                    f"{self._lost_results} results were on their way to {self._address} when the "
-                    "connection was cut; they may be lost"
-                )
-            )
-        elif not self._done.done():
-            self._done.set_result(None)
-
-    def _fail(self, error: ConnectionLost) -> None:
-        """End whatever has not ended yet."""
-        for end in (self._outbox, self._intake):
-            if end is not None:
-                end.channel._fail(error)
-        if not self._done.done():
-            self._done.set_exception(error)
-            self._done.exception()  # it is no oversight if nobody awaits done()
-
-    # -- connecting -------------------------------------------------------------------------------
-
-    async def _connect(self, connect_timeout: float) -> None:
-        connection = await connect(
-            self._target,
-            self._make_connection,
-            name=self._address,
-            connect_timeout=connect_timeout,
-            handshake_timeout=self._options.handshake_timeout,
-        )
-        self._logger.info("connected to %s", self._address)
-        session = self._session
-        self._connection = connection
-        self._connected_at = asyncio.get_running_loop().time()
-        self._holdings.session = session
-        self._holdings.limit = session.peer.max_frame_size
-        if self._outbox is not None:
-            self._adopt_limit(self._outbox, connection)
-            self._outbox.session = session
-        if self._intake is not None:
-            self._intake.attach(session)
-            if self._intake.channel.closed:
-                session.leave()
-        self._member.credited()
-        self._close_if_finished()
-        if connection.over:  # since the handshake
-            self._on_over(connection, connection.reason)
-
-    def _make_connection(self) -> Connection:
-        self._session.cut()  # from an attempt that failed
-        return Connection(
-            self._session,
-            self,
-            self._member,
-            handshake_timeout=None,  # connect() sees to that
-            heartbeat=self._options.heartbeat,
-            logger=self._logger,
-        )
-
-    def _adopt_limit(self, outbox: Outbox, connection: Connection) -> None:
-        """From here on the server's max_frame_size counts, also for what is encoded already."""
-        limit = connection.session.peer.max_frame_size
-        outbox.encoder = self._wiring.encoder(limit)
-        if (largest := outbox.largest_waiting()) > limit:
-            error = FrameTooLarge(
-                f"an item of {largest} bytes waits to be sent, but the max_frame_size of the "
-                f"server at {self._address} is {limit}"
-            )
-            connection.refuse(error)
-            raise error
-
-    def _start_reconnecting(self) -> None:
-        # A client that leaves, and only wants to say so, does not wait for a server to come back.
-        hasty = self._leaving and not self._has_something_to_say()
-        self._reconnecting = asyncio.get_running_loop().create_task(
-            self._reconnect(0 if hasty else self._connect_timeout)
-        )
-
-    async def _reconnect(self, connect_timeout: float) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-            if connect_timeout and loop.time() - self._connected_at < _SHORT_LIVED:
-                await asyncio.sleep(random.uniform(0.5, 1) * _SHORT_LIVED / 4)
-            await self._connect(connect_timeout)
-        except Exception as error:
-            self._give_up(error)
-        finally:
-            if self._reconnecting is asyncio.current_task():  # no other one has been started
-                self._reconnecting = None
-
-    def _give_up(self, reason: Exception | None) -> None:
-        if self._leaving and not self._has_something_to_say():
-            self._finish()
-            return
-        why = reason or "the server closed the connection"
-        error = ConnectionLost(f"the connection to {self._address} is lost: {why}")
-        error.__cause__ = reason
-        self._holdings.close()
-        self._fail(error)
-
-    # -- events -----------------------------------------------------------------------------------
-
-    def _on_connected(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        self._released.clear()
-
-    def _on_opened(self, connection: Connection, event: Event) -> None:
-        match event:
-            case Resumed():
-                self._logger.info("the session with %s goes on", self._address)
-            case Fenced(lost):
-                self._on_fenced(lost)
-            # Opened() is for connect(), which waits for it.
-
-    def _on_event(self, event: Event) -> None:
-        match event:
-            case Undecodable(error):
-                self._logger.warning("an item from %s: %s", self._address, error)
-            case Closed(error):
-                self._no_more_items = True
-                if self._intake is not None:
-                    self._intake.channel._close(RemoteError(error) if error else None, None)
-            case Bye():
-                self._finish()
-
-    def _on_fenced(self, lost: int) -> None:
-        self._lost_results += lost
-        dropped = 0 if self._intake is None else self._intake.discard()
-        self._logger.warning(
-            "a new session with %s: the old one is lost; items dropped that no task had received: "
-            "%d, results that may be lost: %d",
-            self._address,
-            dropped,
-            lost,
-        )
-        if self._session.keeps:
-            self._holdings.fence()
-
-    def _on_over(self, connection: Connection, reason: Exception | None) -> None:
-        if connection is self._connection:
-            self._connection = None
-            session = self._session
-            if not session.finished and not self._done.done() and not self._closed:
-                self._on_cut(reason)
-
-    def _on_lost(self, connection: Connection) -> None:
-        self._connections.remove(connection)
-        if not self._connections:
-            self._released.set()
-
-    def _on_cut(self, reason: Exception | None) -> None:
-        self._session.cut()
-        self._logger.warning(
-            "the connection to %s was cut (%s)", self._address, reason or "the server closed it"
-        )
-        if isinstance(reason, DistchanError) or isinstance(self._target, socket.socket):
-            self._give_up(reason)
-        else:
-            self._start_reconnecting()
-
-    def _write(self) -> None:
-        if self._connection is not None:
-            self._connection.write()
-
-    def _on_drained(self) -> None:
-        if not self._no_more_items:
-            self._session.leave()  # the user wants no more
+        if self._started:
+            await self._membership.leave(default(timeout, self._drain_timeout))

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from distchan import Channel
+from distchan import Channel, Client, Server
 from distchan._client_session import ClientSession
+from distchan._native_clientele import NativeClientele
+from distchan._native_membership import NativeMembership
 from distchan._server_session import Remembered, Resumed, ServerSession
 from distchan._session import Event, Session
 from distchan._wiring import Options, Wiring
@@ -31,6 +33,18 @@ def wiring(outgoing: object, incoming: object, **options: Any) -> Wiring:
         None if incoming is None else Channel(incoming),
         Options(**(OPTIONS | options)),
     )
+
+
+def clientele(server: Server) -> NativeClientele:
+    """The inside of a server on the native wire."""
+    assert isinstance(server._clientele, NativeClientele)
+    return server._clientele
+
+
+def membership(client: Client) -> NativeMembership:
+    """The inside of a client on the native wire."""
+    assert isinstance(client._membership, NativeMembership)
+    return client._membership
 
 
 class Link:

@@ -24,11 +24,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from distchan import Channel, ChannelClosed, Client, ConnectionLost, DistchanError, WouldBlock
+from distchan import Channel, ChannelClosed, ConnectionLost, DistchanError, WouldBlock
 from distchan._client_session import ClientSession, Fenced
 from distchan._dealer import Dealer
 from distchan._frames import numbers_of
 from distchan._hub import Hub
+from distchan._native_membership import NativeMembership
 from distchan._outstanding import Item
 from distchan._server_session import ServerSession
 from distchan._session import Event, Opened, Session
@@ -36,6 +37,7 @@ from distchan._wire import Outcome
 from distchan._wiring import Wiring
 from distchan.errors import ProtocolError
 from tests import links
+from tests.helpers import clientele, membership
 from tests.links import Clockwork, Link, Pipe
 
 #: Shrinking a failure to its shortest form may take minutes.
@@ -184,10 +186,12 @@ class Worker:
 
     @property
     def own(self) -> ClientSession:
-        return self.client._session
+        return membership(self.client)._session
 
     def is_of(self, session: ServerSession) -> bool:
-        own: ClientSession | None = getattr(self.client, "_session", None)  # not from the first
+        own: ClientSession | None = getattr(
+            membership(self.client), "_session", None
+        )  # not from the first
         return own is not None and own.id == session.id
 
     def links(self) -> list[Link]:
@@ -270,7 +274,7 @@ class DeliveryModel(RuleBasedStateMachine):
                 resume_timeout=RESUME_TIMEOUT,
                 drain_timeout=NEVER,
             )
-        self.hub = self.server._hub
+        self.hub = clientele(self.server)._hub
         assert self.hub.dealer is not None
         self.dealer = self.hub.dealer
         self.helping = False
@@ -358,27 +362,27 @@ class DeliveryModel(RuleBasedStateMachine):
                 super().on_event(session, event)
                 model.speaking = None
 
-        def on_opened(client: Client, connection: Any, event: Event) -> None:
+        def on_opened(client: NativeMembership, connection: Any, event: Event) -> None:
             self._on_client_opened(client, connection, event)
             original_on_opened(client, connection, event)
 
         self.clock = 1.0
-        original_on_opened = Client._on_opened
+        original_on_opened = NativeMembership._on_opened
         for patch in (
             links.clock(lambda: self.clock),
-            mock.patch("distchan.server.Hub", SpiedHub),
-            mock.patch("distchan.client.ClientSession", SpiedClientSession),
-            mock.patch.object(Client, "_on_opened", on_opened),
+            mock.patch("distchan._native_clientele.Hub", SpiedHub),
+            mock.patch("distchan._native_membership.ClientSession", SpiedClientSession),
+            mock.patch.object(NativeMembership, "_on_opened", on_opened),
         ):
             self.patches.enter_context(patch)
 
     def _on_failed(self, error: DistchanError) -> None:
         assert not isinstance(error, ProtocolError), error
 
-    def _on_client_opened(self, client: Client, connection: Any, event: Event) -> None:
+    def _on_client_opened(self, client: NativeMembership, connection: Any, event: Event) -> None:
         """Which session of the server's is the client's own?"""
         if isinstance(event, Opened | Fenced):
-            (worker,) = (worker for worker in self.workers if worker.client is client)
+            (worker,) = (worker for worker in self.workers if worker.client._membership is client)
             (link,) = (link for link in worker.links() if link.client.protocol is connection)
             worker.session = link.session
 
@@ -683,12 +687,12 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def _take_for_hung(self, worker: Worker) -> None:
         """The server gives up a worker that is connected: what hang_timeout does."""
-        for session, connection in list(self.server._clients.items()):
+        for session, connection in list(clientele(self.server)._clients.items()):
             if session is worker.session:
                 error = ConnectionLost("silent for too long")
                 session.fail(error)
                 connection.abort()
-                self.server._on_over(connection, error)
+                clientele(self.server)._on_over(connection, error)
 
     # -- the network ------------------------------------------------------------------------------
 
@@ -812,7 +816,7 @@ class DeliveryModel(RuleBasedStateMachine):
             assert not able, "an item waits in vain"
 
     def _check_worker(self, worker: Worker) -> None:
-        client, session = worker.client, worker.own
+        client, session = membership(worker.client), worker.own
         assert client._intake is not None
         holders = list(client._holdings)
         assert client._holdings.held == sum(holder.count for holder in holders)

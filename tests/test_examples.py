@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.golang import build
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 
@@ -34,8 +36,14 @@ class Program:
 
     def __init__(self, *arguments: str) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        program, *options = arguments
+        if program.endswith(".go"):
+            directory, file = (EXAMPLES / program).parent, Path(program).name
+            command = [build(directory, file, "wire.go")]
+        else:
+            command = [sys.executable, str(EXAMPLES / program)]
         self.process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / arguments[0]), *arguments[1:]],
+            [*command, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -177,6 +185,28 @@ def test_adder_prints_sums_that_it_has_checked(start: Start) -> None:
     *sums, verdict = server.stdout.splitlines()
     assert len(sums) == 200
     assert all(0 <= int(line) < 2000 for line in sums)
+    assert verdict == "200 pairs, all sums are right"
+
+
+@pytest.mark.parametrize("server_program", ["server.py", "server.go"])
+@pytest.mark.parametrize(
+    "worker_programs", [["worker.py"], ["worker.go"], ["worker.py", "worker.go"]]
+)
+def test_adder_in_either_language(
+    start: Start, server_program: str, worker_programs: list[str]
+) -> None:
+    def begin(program: str, *options: str) -> Program:
+        wire = ["--wire", "go"] if program.endswith(".py") else []
+        return start(f"adder/{program}", *wire, *options)
+
+    count = str(len(worker_programs))
+    server = begin(server_program, "--workers", count, "--address", "127.0.0.1:0", "200")
+    address = address_of(server)
+    workers = [begin(program, "--address", address) for program in worker_programs]
+
+    assert [program.wait() for program in (server, *workers)] == [0] * (1 + len(workers))
+    *sums, verdict = server.stdout.splitlines()
+    assert len(sums) == 200
     assert verdict == "200 pairs, all sums are right"
 
 

@@ -1,12 +1,10 @@
 """Values that go to a Go program and come back (tests/go/echo), made up by hypothesis."""
 
 import math
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,24 +19,17 @@ from tests.gob_types import (
     EchoScalars,
     Point,
 )
+from tests.golang import SOURCES, build
 
 Echo = Callable[[int, bytes], bytes]
 
 
 @pytest.fixture(scope="module")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Echo]:
+def echo() -> Iterator[Echo]:
     """Sends a stream to the Go program, with the number of its type there; the answer's stream."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("there is no Go on the PATH")
-    program = tmp_path_factory.mktemp("go") / "echo"
-    source = Path(__file__).with_name("go") / "echo"
-    built = subprocess.run(
-        [go, "build", "-o", program, "."], cwd=source, capture_output=True, text=True
-    )
-    if built.returncode:
-        pytest.skip(f"Go does not build the program: {built.stderr}")
-    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [build(SOURCES / "echo")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         to_go, from_go = process.stdin, process.stdout

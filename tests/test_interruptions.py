@@ -24,6 +24,7 @@ from distchan import (
     select,
 )
 from distchan._wire import Kind
+from tests.helpers import clientele, membership
 from tests.test_bad_input import frame, hello, result, wants
 
 
@@ -177,7 +178,7 @@ async def test_a_stranger_that_introduces_itself_after_the_end_is_refused() -> N
     async with Server("localhost:0", out, Channel(str)) as server:
         host, port = server.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        while not server._connections:
+        while not clientele(server)._connections:
             await asyncio.sleep(0)
         out.close()
         writer.write(hello())
@@ -239,7 +240,7 @@ async def test_a_short_cut_costs_nothing() -> None:
             async for number in results:
                 got.append(number)
                 if number % 100 == 50:
-                    (connection,) = server._connections
+                    (connection,) = clientele(server)._connections
                     connection.abort()
         figures = server.statistics()
         assert (figures.dealt, figures.redelivered, figures.settled) == (300, 0, 300)
@@ -270,7 +271,7 @@ async def test_after_a_long_cut_the_results_of_what_is_in_hand_are_discarded(
             await out.send_many("ab")
             while not attempts:
                 await asyncio.sleep(0)
-            (connection,) = server._connections
+            (connection,) = clientele(server)._connections
             connection.abort()
             while "the old one is lost" not in caplog.text:  # the client is back
                 await asyncio.sleep(0.01)
@@ -508,7 +509,7 @@ async def test_a_peer_that_reads_nothing_cannot_make_answers_pile_up(tmp_path: P
             await loop.sock_sendall(peer, frame(bytes([Kind.PING])) * 400_000)
             await loop.sock_sendall(peer, result(0, b"\xa4done"))
             assert await in_.receive() == "done"
-            (connection,) = server._connections
+            (connection,) = clientele(server)._connections
             assert 500_000 < connection.session.pending < 2_000_000
 
 
@@ -568,10 +569,10 @@ async def test_what_is_sent_for_a_lost_item_does_not_belong_to_the_next() -> Non
         async with Client(server.address, w_out, w_in) as client:
             await out.send("a")
             assert await w_in.receive() == "a"
-            connection = client._connection
+            connection = membership(client)._connection
             assert connection is not None
             connection.abort()
-            (holder,) = client._holdings.tasks.values()
+            (holder,) = membership(client)._holdings.tasks.values()
             while not holder.fenced:
                 await asyncio.sleep(0.01)
             late = w_out.send("late")

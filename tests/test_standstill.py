@@ -12,7 +12,7 @@ import pytest
 
 from distchan import Channel, Client, Server
 from distchan._wire import SIGNATURE, Kind
-from tests.helpers import wiring
+from tests.helpers import clientele, membership, wiring
 
 
 class Listener(logging.Handler):
@@ -32,7 +32,7 @@ async def serving(
     monkeypatch: pytest.MonkeyPatch, out: Any, in_: Any, **options: Any
 ) -> AsyncIterator[tuple[Server, Listener]]:
     """A server that looks every few milliseconds whether anything has moved."""
-    monkeypatch.setattr("distchan.server._EXPLAIN_EVERY", 0.02)
+    monkeypatch.setattr("distchan._clientele._EXPLAIN_EVERY", 0.02)
     logger = logging.Logger("test")  # noqa: LOG001 - one of its own, which nobody else listens to
     listener = Listener()
     logger.addHandler(listener)
@@ -83,8 +83,8 @@ async def test_unsettled_and_nobody_connected(monkeypatch: pytest.MonkeyPatch) -
         client = await Client(server.address, None, in_, connect_timeout=0).__aenter__()
         await out.send(1)
         await in_.receive()
-        client._reconnect = asyncio.sleep  # type: ignore[assignment]
-        client._connections.copy().pop().abort()
+        membership(client)._reconnect = asyncio.sleep  # type: ignore[assignment]
+        membership(client)._connections.copy().pop().abort()
         while "left" not in await listener.lines.get():
             pass
         for _ in range(3):
@@ -98,7 +98,7 @@ async def test_nothing_to_do_is_no_standstill(monkeypatch: pytest.MonkeyPatch) -
     async with serving(monkeypatch, out, None) as (server, listener):
         async with Client(server.address, None, Channel(int)):
             looks = asyncio.Event()
-            explain = server._standstill.explain
+            explain = clientele(server)._standstill.explain
             count = 0
 
             def counting(clients: int) -> Any:
@@ -108,7 +108,7 @@ async def test_nothing_to_do_is_no_standstill(monkeypatch: pytest.MonkeyPatch) -
                     looks.set()
                 return explain(clients)
 
-            server._standstill.explain = counting  # type: ignore[method-assign]
+            clientele(server)._standstill.explain = counting  # type: ignore[method-assign]
             await looks.wait()
             assert listener.lines.empty()
 
@@ -118,7 +118,7 @@ async def test_a_peer_that_stops_in_mid_frame_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, half: bytes | None
 ) -> None:
     """None: it stops between two frames, and is left alone."""
-    monkeypatch.setattr("distchan._connection._LONGEST_STALL", 0.1)
+    monkeypatch.setattr("distchan._liveness._LONGEST_STALL", 0.1)
     out = Channel(str)
     async with serving(monkeypatch, out, None, heartbeat=0.1) as (server, listener):
         host, port = server.address.split(":")
@@ -129,9 +129,9 @@ async def test_a_peer_that_stops_in_mid_frame_is_cut_off(
         while not server.num_clients:
             await asyncio.sleep(0)
         if half is None:
-            (connection,) = server._connections
+            (connection,) = clientele(server)._connections
             checks = asyncio.Event()
-            check = connection._check_heartbeat_later
+            check = connection._watch.look_later
             count = 0
 
             def counting() -> None:
@@ -141,7 +141,7 @@ async def test_a_peer_that_stops_in_mid_frame_is_cut_off(
                     checks.set()
                 check()
 
-            connection._check_heartbeat_later = counting  # type: ignore[method-assign]
+            connection._watch.look_later = counting  # type: ignore[method-assign]
             await checks.wait()
             assert server.num_clients == 1
         else:

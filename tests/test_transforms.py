@@ -92,7 +92,7 @@ class Failing:
 )
 def test_what_is_encoded_decodes(item: list[int], transforms: list[Transform]) -> None:
     data = PayloadEncoder(MSGPACK, transforms, LIMIT).encode(item)
-    assert decoder(MSGPACK, transforms)(data) == item
+    assert decoder(MSGPACK.decode, transforms)(data) == item
 
 
 def test_transforms_are_applied_in_order() -> None:
@@ -101,12 +101,15 @@ def test_transforms_are_applied_in_order() -> None:
 
 
 def test_without_transforms_the_decoder_is_the_codecs_own() -> None:
-    assert decoder(MSGPACK, ()) == MSGPACK.decode
+    assert decoder(MSGPACK.decode, ()) == MSGPACK.decode
 
 
 def test_later_changes_of_the_list_change_nothing() -> None:
     transforms: list[Transform] = [Tagged(b"a")]
-    encode, decode = PayloadEncoder(MSGPACK, transforms, LIMIT).encode, decoder(MSGPACK, transforms)
+    encode, decode = (
+        PayloadEncoder(MSGPACK, transforms, LIMIT).encode,
+        decoder(MSGPACK.decode, transforms),
+    )
     transforms.append(Tagged(b"b"))
     assert encode(1) == b"a\x01"
     assert decode(b"a\x01") == 1
@@ -174,14 +177,14 @@ def test_the_limit_is_for_what_leaves_the_last_transform() -> None:
 
 def test_decoding_errors_pass_as_they_are() -> None:
     with pytest.raises(ValueError, match="another mark"):
-        decoder(MSGPACK, [Tagged(b"a")])(b"b\x01")
+        decoder(MSGPACK.decode, [Tagged(b"a")])(b"b\x01")
     with pytest.raises(ZeroDivisionError):
-        decoder(Failing(ZeroDivisionError()), [Tagged(b"a")])(b"a")
+        decoder(Failing(ZeroDivisionError()).decode, [Tagged(b"a")])(b"a")
 
 
 def test_a_transform_must_decode_to_bytes() -> None:
     with pytest.raises(TypeError, match=r"Failing\.decode returned bytearray instead of bytes"):
-        decoder(MSGPACK, [Failing(bytearray(b"\x01"))])(b"\x01")
+        decoder(MSGPACK.decode, [Failing(bytearray(b"\x01"))])(b"\x01")
 
 
 # --- the probe ------------------------------------------------------------------------------------

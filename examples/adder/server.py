@@ -2,6 +2,8 @@
 
 In one terminal:            python examples/adder/server.py 20
 In another, once or more:   python examples/adder/worker.py
+
+With --wire go the workers may be programs in Go: see worker.go, and docs/go.md.
 """
 
 import argparse
@@ -10,23 +12,26 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import distchan
 
 
 @dataclass
 class Pair:
+    """In Go: ``type Pair struct{ A, B int }``."""
+
     a: int
     b: int
 
 
-async def main(address: str, count: int, workers: int) -> None:
+async def main(address: str, count: int, workers: int, wire: Literal["native", "go"]) -> None:
     pairs = [Pair(random.randrange(1000), random.randrange(1000)) for _ in range(count)]
     sums: Counter[int] = Counter()
 
     out = distchan.Channel(Pair)
     in_ = distchan.Channel(int)
-    async with distchan.Server(address, out, in_) as server:
+    async with distchan.Server(address, out, in_, wire=wire) as server:
         print(f"listening on {server.address}, waiting for {workers} worker(s)", file=sys.stderr)
         await server.wait_ready(workers)
         async with asyncio.TaskGroup() as tasks:
@@ -52,9 +57,12 @@ if __name__ == "__main__":
     parser.add_argument("count", type=int, nargs="?", default=10, help="default: %(default)s")
     parser.add_argument("--address", default="localhost:5678", help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=1, help="to wait for (default: 1)")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--wire", choices=["native", "go"], default="native", help="default: %(default)s"
+    )
+    options = parser.parse_args()
     try:
-        distchan.run(main(arguments.address, arguments.count, arguments.workers))
+        distchan.run(main(options.address, options.count, options.workers, options.wire))
     except KeyboardInterrupt:
         sys.exit("server: interrupted")
     except (distchan.DistchanError, OSError, ValueError) as error:

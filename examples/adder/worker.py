@@ -2,11 +2,14 @@
 
 In one terminal:            python examples/adder/server.py 20
 In another, once or more:   python examples/adder/worker.py
+
+With --wire go the server may be a program in Go: see server.go, and docs/go.md.
 """
 
 import argparse
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 import distchan
 
@@ -15,17 +18,18 @@ import distchan
 class Pair:
     """Like the server's. The two ends need not share a class: the fields are what counts.
 
-    If they differed, the server would refuse this worker and both would say why.
+    If they differed, the server would refuse this worker and both would say why; with --wire go,
+    where nobody introduces himself, they would find out when a pair does not decode.
     """
 
     a: int
     b: int
 
 
-async def main(address: str, connect_timeout: float) -> None:
+async def main(address: str, connect_timeout: float, wire: Literal["native", "go"]) -> None:
     out = distchan.Channel(int)
     in_ = distchan.Channel(Pair)
-    async with distchan.Client(address, out, in_, connect_timeout=connect_timeout):
+    async with distchan.Client(address, out, in_, wire=wire, connect_timeout=connect_timeout):
         async for pair in in_:
             await out.send(pair.a + pair.b)
 
@@ -40,9 +44,12 @@ if __name__ == "__main__":
         metavar="SECONDS",
         help="how long to try to reach the server (default: %(default)g)",
     )
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--wire", choices=["native", "go"], default="native", help="default: %(default)s"
+    )
+    options = parser.parse_args()
     try:
-        distchan.run(main(arguments.address, arguments.connect_timeout))
+        distchan.run(main(options.address, options.connect_timeout, options.wire))
     except KeyboardInterrupt:
         sys.exit("worker: interrupted")
     except (distchan.DistchanError, OSError, ValueError) as error:

@@ -1,0 +1,22 @@
+"""What a peer had written before it died."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+__all__ = ["unread"]
+
+
+def unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
+    """What has arrived and not been read when a connection ends because a write has failed.
+
+    The loop does not read it. For connection_lost(), where the socket is not closed yet.
+    """
+    if os.name != "posix":
+        return
+    try:
+        descriptor = transport.get_extra_info("socket").fileno()
+        while data := os.read(descriptor, 65536):
+            yield data
+    except OSError:
+        pass

@@ -1,0 +1,3 @@
+module distchan.test/peer
+
+go 1.19
