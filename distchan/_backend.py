@@ -7,6 +7,7 @@ empty string, asks for Python. Compiled modules that are there but cannot be loa
 setup.py builds all of them or none: one tells for all, the one that needs no other.
 """
 
+import glob
 import os
 import sys
 from importlib import import_module
@@ -27,7 +28,7 @@ def _choose() -> Literal["cython", "python"]:
     assert __package__
     if os.environ.get("DISTCHAN_NO_EXTENSIONS", "") not in ("", "0"):
         for path in sys.modules[__package__].__path__:
-            for folder in filter(os.path.isdir, (path, os.path.join(path, "gob"))):
+            for folder in filter(os.path.isdir, (path, *glob.glob(f"{glob.escape(path)}/*/"))):
                 sys.path_importer_cache[folder] = FileFinder(
                     folder,
                     (SourceFileLoader, SOURCE_SUFFIXES),

@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 
 from distchan import _address
 from distchan._connecting import Target
-from distchan._go_frames import SIGNATURE as GO_SIGNATURE
-from distchan._go_membership import GoMembership
-from distchan._go_wiring import GoWiring, refuse_native_options
+from distchan._go.frames import SIGNATURE as GO_SIGNATURE
+from distchan._go.membership import GoMembership
+from distchan._go.wiring import GoWiring, refuse_native_options
 from distchan._membership import Membership
 from distchan._native_membership import NativeMembership
 from distchan._wire import SIGNATURE

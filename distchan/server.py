@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 from distchan import _address
 from distchan._address import UnixPath
 from distchan._clientele import Clientele, ClientInfo, DeadLetter, ServerStatistics
-from distchan._go_clientele import GoClientele
-from distchan._go_frames import SIGNATURE as GO_SIGNATURE
-from distchan._go_wiring import GoWiring, refuse_native_options
+from distchan._go.clientele import GoClientele
+from distchan._go.frames import SIGNATURE as GO_SIGNATURE
+from distchan._go.wiring import GoWiring, refuse_native_options
 from distchan._native_clientele import NativeClientele
 from distchan._wire import SIGNATURE
 from distchan._wiring import (

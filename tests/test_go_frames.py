@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distchan import EncodeError, FrameTooLarge, InvalidSignature, ProtocolError, gob
-from distchan._go_frames import END, SIGNATURE, FrameReader, header
-from distchan._go_payloads import GobWriter
+from distchan._go.frames import END, SIGNATURE, FrameReader, header
+from distchan._go.payloads import GobWriter
 
 LIMIT = 1000
 

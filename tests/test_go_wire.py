@@ -21,8 +21,8 @@ from distchan import (
     Server,
     WouldBlock,
 )
-from distchan._go_clientele import GoClientele
-from distchan._go_frames import SIGNATURE
+from distchan._go.clientele import GoClientele
+from distchan._go.frames import SIGNATURE
 
 ENDING = struct.pack("<Ii", SIGNATURE, -1)
 

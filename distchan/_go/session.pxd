@@ -1,7 +1,7 @@
 cimport cython
 
-from distchan._go_frames cimport FrameReader
-from distchan._go_payloads cimport GobWriter
+from distchan._go.frames cimport FrameReader
+from distchan._go.payloads cimport GobWriter
 
 
 cdef Py_ssize_t _LARGE

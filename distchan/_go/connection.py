@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from distchan._address import spell
-from distchan._go_session import GoSession
+from distchan._go.session import GoSession
 from distchan._last_words import unread
 from distchan._liveness import Watch
 from distchan.errors import ConnectionLost, DistchanError

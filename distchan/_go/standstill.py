@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from distchan._go_hub import GoHub
+from distchan._go.hub import GoHub
 from distchan._standstill import Standstill
 
 __all__ = ["GoStandstill"]

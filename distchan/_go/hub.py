@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from distchan._go_connection import GoConnection
-from distchan._go_dealer import GoDealer
-from distchan._go_inbox import GoInbox
-from distchan._go_wiring import GoWiring
+from distchan._go.connection import GoConnection
+from distchan._go.dealer import GoDealer
+from distchan._go.inbox import GoInbox
+from distchan._go.wiring import GoWiring
 from distchan.errors import DecodeError, DistchanError
 
 __all__ = ["GoHub"]

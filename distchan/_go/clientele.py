@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from distchan._clientele import Clientele, ClientInfo, DeadLetter, ServerStatistics
-from distchan._go_connection import LINGER, GoConnection
-from distchan._go_hub import GoHub
-from distchan._go_standstill import GoStandstill
-from distchan._go_wiring import GoWiring
+from distchan._go.connection import LINGER, GoConnection
+from distchan._go.hub import GoHub
+from distchan._go.standstill import GoStandstill
+from distchan._go.wiring import GoWiring
 from distchan.channel import Channel
 from distchan.errors import ConnectionLost, ProtocolError
 

@@ -8,9 +8,9 @@ import asyncio
 from typing import Any
 
 from distchan._connecting import Target, connect
-from distchan._go_connection import LINGER, GoConnection
-from distchan._go_hub import GoHub
-from distchan._go_wiring import GoWiring
+from distchan._go.connection import LINGER, GoConnection
+from distchan._go.hub import GoHub
+from distchan._go.wiring import GoWiring
 from distchan.errors import ConnectionLost
 
 __all__ = ["GoMembership"]

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from distchan._go_connection import GoConnection
+from distchan._go.connection import GoConnection
 from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
 from distchan._rendezvous import Channel

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from distchan import codecs
-from distchan._go_payloads import GobWriter
-from distchan._go_session import GoSession
+from distchan._go.payloads import GobWriter
+from distchan._go.session import GoSession
 from distchan._payloads import PayloadEncoder, decoder
 from distchan._wiring import CommonOptions, Ends
 from distchan.channel import Channel

@@ -7,8 +7,8 @@ connection. An item that has been written is out of our hands; one that has not 
 from collections.abc import Callable
 from typing import Any, Final
 
-from distchan._go_frames import END, FrameReader, header
-from distchan._go_payloads import GobWriter
+from distchan._go.frames import END, FrameReader, header
+from distchan._go.payloads import GobWriter
 from distchan.errors import DecodeError, DistchanError
 
 __all__ = ["GoSession"]
