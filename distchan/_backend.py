@@ -28,7 +28,8 @@ def _choose() -> Literal["cython", "python"]:
     assert __package__
     if os.environ.get("DISTCHAN_NO_EXTENSIONS", "") not in ("", "0"):
         for path in sys.modules[__package__].__path__:
-            for folder in filter(os.path.isdir, (path, *glob.glob(f"{glob.escape(path)}/*/"))):
+            folders = (path, *glob.glob(os.path.join(glob.escape(path), "*")))
+            for folder in filter(os.path.isdir, folders):
                 sys.path_importer_cache[folder] = FileFinder(
                     folder,
                     (SourceFileLoader, SOURCE_SUFFIXES),

@@ -1,6 +1,10 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
+# What a function for numbers returns with an exception, and hardly ever without.
+cdef enum:
+    ERROR = 0xFFFF_FFFF_FFFF_FFFF
+
 
 @cython.final
 cdef class Output:
@@ -42,16 +46,16 @@ cdef class Input:
     cdef readonly Py_ssize_t position
     cdef readonly Py_ssize_t message_start
 
-    cdef uint64_t _long_uint(self, unsigned char first) except? 0
+    cdef uint64_t _long_uint(self, unsigned char first) except? ERROR
     cdef Py_ssize_t _counted(self) except -1
     cpdef bint has_more(self) noexcept
     cpdef bint is_message_read(self) noexcept
     cpdef int next_message(self) except -1
     cpdef int end_message(self) except -1
-    cpdef int enter(self) except -1
+    cpdef int enter(self, int64_t count) except -1
     cpdef int leave(self) except -1
     cpdef int spend(self, int64_t count) except -1
-    cpdef uint64_t read_uint(self) except? 0
+    cpdef uint64_t read_uint(self) except? ERROR
     cpdef bint read_bool(self) except -1
     cpdef object read_int(self, int bits)
     cpdef object read_unsigned(self, int bits)

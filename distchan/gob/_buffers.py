@@ -183,8 +183,9 @@ class Input:
         """Drop what is left of the message."""
         self.position = self._end
 
-    def enter(self) -> None:
-        """Begin a value that has values inside."""
+    def enter(self, count: int) -> None:
+        """Begin a value that has values inside, of which so many are about to be made."""
+        self.spend(count)
         self._depth += 1
         if self._depth > self._max_depth:
             raise GobDecodeError(f"nested more than {self._max_depth} levels deep", self.position)

@@ -264,8 +264,9 @@ cdef class Input:
         self.position = self._end
         return 0
 
-    cpdef int enter(self) except -1:
-        """Begin a value that has values inside."""
+    cpdef int enter(self, int64_t count) except -1:
+        """Begin a value that has values inside, of which so many are about to be made."""
+        self.spend(count)
         self._depth += 1
         if self._depth > self._max_depth:
             raise GobDecodeError(f"nested more than {self._max_depth} levels deep", self.position)
@@ -283,7 +284,7 @@ cdef class Input:
             raise GobDecodeError("more values than max_values allows", self.position)
         return 0
 
-    cpdef uint64_t read_uint(self) except? 0:
+    cpdef uint64_t read_uint(self) except? ERROR:
         cdef unsigned char first
         if self.position >= self._end:
             raise cut_off(self)
@@ -293,7 +294,7 @@ cdef class Input:
             return first
         return self._long_uint(first)
 
-    cdef uint64_t _long_uint(self, unsigned char first) except? 0:
+    cdef uint64_t _long_uint(self, unsigned char first) except? ERROR:
         cdef int size = 256 - first
         cdef uint64_t value = 0
         cdef const unsigned char* place = self._bytes + self.position + 1

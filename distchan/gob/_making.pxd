@@ -1,1 +1,1 @@
-cpdef object make(object cls, list values)
+cpdef object make(object cls, list values, list template)

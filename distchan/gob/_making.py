@@ -6,6 +6,8 @@ from typing import Any
 __all__ = ["make"]
 
 
-def make(cls: Callable[..., Any], values: list[Any]) -> Any:
-    """``cls(*values)``."""
-    return cls(*values)
+def make(cls: Callable[..., Any], values: list[Any], template: list[Any]) -> Any:
+    """``cls(*values)``. After that the list is what the template is, which is as long."""
+    instance = cls(*values)
+    values[:] = template
+    return instance

@@ -1,6 +1,7 @@
 # cython: language_level=3
 """Calling a class with values that are in a list: the compiled twin of ``_making.py``."""
 
+cimport cython
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject
 
@@ -11,6 +12,15 @@ cdef extern from "Python.h":
 __all__ = ["make"]
 
 
-cpdef object make(object cls, list values):
-    """``cls(*values)``. Nobody else may have the list, which must not change during the call."""
-    return PyObject_Vectorcall(cls, items(values), PyList_GET_SIZE(values), NULL)
+@cython.boundscheck(False)  # the lists have one length
+@cython.wraparound(False)
+cpdef object make(object cls, list values, list template):
+    """``cls(*values)``. After that the list is what the template is, which is as long.
+
+    Nobody else may have the list, which must not change during the call.
+    """
+    cdef Py_ssize_t index
+    instance = PyObject_Vectorcall(cls, items(values), PyList_GET_SIZE(values), NULL)
+    for index in range(PyList_GET_SIZE(values)):
+        values[index] = template[index]
+    return instance

@@ -136,13 +136,13 @@ class InterfaceReader(Reader):
     """None, or a value with the name of its type."""
 
     def read(self, source: Input) -> Any:
-        source.enter()
+        source.enter(0)
         value = source.session.read_interface(source)
         source.leave()
         return value
 
     def skip(self, source: Input) -> None:
-        source.enter()
+        source.enter(0)
         source.session.skip_interface(source)
         source.leave()
 
@@ -156,9 +156,8 @@ class SliceReader(Reader):
         self.make = make
 
     def read(self, source: Input) -> Any:
-        source.enter()
         count = self.read_count(source)
-        source.spend(count)
+        source.enter(count)
         values: list[Any] = []
         elem = self.elem
         try:
@@ -171,7 +170,7 @@ class SliceReader(Reader):
         return values if self.make is None else self.make(values)
 
     def skip(self, source: Input) -> None:
-        source.enter()
+        source.enter(0)
         count = self.read_count(source)
         elem = self.elem
         while count:
@@ -204,9 +203,8 @@ class MapReader(Reader):
     elem: Reader
 
     def read(self, source: Input) -> Any:
-        source.enter()
         count = source.read_count()
-        source.spend(count)
+        source.enter(count)
         pairs: dict[Any, Any] = {}
         key: Any = None
         try:
@@ -220,7 +218,7 @@ class MapReader(Reader):
         return pairs
 
     def skip(self, source: Input) -> None:
-        source.enter()
+        source.enter(0)
         count = source.read_count()
         while count:
             self.key.skip(source)
@@ -258,8 +256,7 @@ class StructReader(Reader):
         self.spare: list[Any] | None = None  # a copy of the template that nobody uses
 
     def read(self, source: Input) -> Any:
-        source.enter()
-        source.spend(len(self.template))
+        source.enter(len(self.template))
         template = self.template
         values = self.spare
         if values is None:
@@ -290,11 +287,13 @@ class StructReader(Reader):
             self.fill(values, source)
         source.leave()
         try:
-            instance = make(self.make, values) if self.by_position else self.make(values)
+            if self.by_position:
+                instance = make(self.make, values, template)
+            else:
+                instance = self.make(values)
+                values[:] = template
         except Exception as error:
             decoding_failed(error, "", source.position)
-        for target, value in enumerate(template):
-            values[target] = value
         self.spare = values
         return instance
 
@@ -308,7 +307,7 @@ class StructReader(Reader):
                     decoding_failed(error, "", source.position)
 
     def skip(self, source: Input) -> None:
-        source.enter()
+        source.enter(0)
         number = -1
         left = len(self.fields)  # how many come after that one
         while True:
