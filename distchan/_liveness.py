@@ -10,10 +10,11 @@ keepalive only.
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Watch", "keep_alive", "unanswered_for"]
+__all__ = ["Watch", "keep_alive", "unacknowledged", "unanswered_for"]
 
 #: How long a peer may pause in the middle of a frame, in seconds.
 _LONGEST_STALL: Final = 60.0
@@ -57,6 +58,20 @@ def unanswered_for(sock: socket.socket) -> float | None:
     probes, unacknowledged, since_last = _TCP_INFO.unpack(info)
     # A single probe may be on its way at any time.
     return since_last / 1000 if unacknowledged > 0 or probes > 1 else None
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """How many bytes the other host has not acknowledged yet, its end included; 0 if nobody knows."""
+    if sys.platform == "win32":
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        data = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(data, sys.byteorder)
 
 
 class Watch:

@@ -485,6 +485,19 @@ async def test_a_client_that_leaves_early_delivers_what_it_has_sent() -> None:
             await leaving
 
 
+async def test_a_client_that_leaves_early_waits_for_no_server_that_stays_on() -> None:
+    out, in_ = Channel(int, 10), Channel(int)
+    async with listening() as (address, peers):
+        async with Client(address, out, in_, wire="go", drain_timeout=600) as client:
+            peer = await peers.get()
+            await peer.write(frame(ONE) * 100)
+            assert await in_.receive() == 1
+            await out.send(1)
+            await client.aclose()
+        assert await peer.reader.read() == frame(ONE)
+        await peer.close()
+
+
 async def test_a_client_without_outgoing_leaves_at_the_end() -> None:
     out, in_ = Channel(int), Channel(int)
     async with Server("127.0.0.1:0", out, None, wire="go") as server:

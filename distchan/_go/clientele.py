@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from distchan._clientele import Clientele, ClientInfo, DeadLetter, ServerStatistics
-from distchan._go.connection import LINGER, GoConnection
+from distchan._go.connection import GoConnection
 from distchan._go.hub import GoHub
 from distchan._go.standstill import GoStandstill
 from distchan._go.wiring import GoWiring
@@ -124,7 +124,7 @@ class GoClientele(Clientele):
 
     def say_goodbye(self) -> None:
         for connection in tuple(self._connections):
-            connection.close(LINGER)
+            connection.close()
 
     def abort(self) -> None:
         for connection in tuple(self._connections):
@@ -195,7 +195,7 @@ class GoClientele(Clientele):
             self._hub.arrive(items, size)
 
     def on_ended(self, connection: GoConnection) -> None:
-        connection.close(LINGER)  # the original never says so, but the meaning is clear
+        connection.close()  # the original never says so, but the meaning is clear
         self.on_lost(connection)
 
     def on_writable(self, connection: GoConnection) -> None:

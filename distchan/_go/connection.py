@@ -1,19 +1,18 @@
 """An asyncio transport under a session on the Go original's wire."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from distchan._address import spell
 from distchan._go.session import GoSession
 from distchan._last_words import unread
-from distchan._liveness import Watch
+from distchan._liveness import Watch, unacknowledged
 from distchan.errors import ConnectionLost, DistchanError
 
-__all__ = ["LINGER", "GoConnection", "GoOwner"]
+__all__ = ["GoConnection", "GoOwner"]
 
 #: How long a connection that nobody waits for may take to close, in seconds.
-LINGER: Final = 1.0
+_LINGER: Final = 1.0
 #: With so many bytes at hand they are written at once, not at the end of the loop's turn.
 _ENOUGH: Final = 64 * 1024
 
@@ -119,7 +118,7 @@ class GoConnection(asyncio.Protocol):
         self.heard_all = True
         if not self._deaf and self.session.in_mid_frame:
             self.reason = ConnectionLost("it closed the connection in the middle of a frame")
-        self.close(LINGER)
+        self.close()
         return True  # until what is left has been written
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -200,14 +199,17 @@ class GoConnection(asyncio.Protocol):
     def refuse(self, error: DistchanError) -> None:
         """The peer broke the rules: close."""
         self.reason = error
-        self.close(LINGER)
+        self.close()
 
-    def close(self, linger: float | None) -> None:
+    def close(self, *, patient: bool = False) -> None:
         """Write what is pending, say that nothing follows, and wait for the peer to do the same.
 
         Closing outright, with unread bytes in the socket, would reset the connection and destroy
         what the peer has not read yet; but nothing comes from a peer that has said so.
-        ``linger``: for so many seconds at the most, if not None.
+
+        It waits for a second at the most. If ``patient``, until the peer's host has everything and
+        the peer has been silent for a second: the original's server reads the end of a client that
+        leaves, sends it nothing any more, and never closes its own end.
         """
         transport = self._transport
         if transport is None:
@@ -216,7 +218,10 @@ class GoConnection(asyncio.Protocol):
         self._deaf = True
         self.session.closed = True
         self.read(True)
-        self._set_deadline(linger)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        act = self._abort_when_heard if patient else self.abort
+        self._deadline = self._loop.call_later(_LINGER, act)
         try:
             if self.heard_all or self.session.ended or not transport.can_write_eof():
                 transport.close()
@@ -250,8 +255,12 @@ class GoConnection(asyncio.Protocol):
             self._deaf = True
             self._owner.on_lost(self)
 
-    def _set_deadline(self, linger: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        act: Callable[[], None] = self.abort
-        self._deadline = None if linger is None else self._loop.call_later(linger, act)
+    def _abort_when_heard(self) -> None:
+        if self._transport is None:
+            return
+        sock = self._transport.get_extra_info("socket")
+        silence = self._loop.time() - self._last_heard
+        if self.flushed and silence >= _LINGER and not unacknowledged(sock):
+            self.abort()
+        else:
+            self._deadline = self._loop.call_later(_LINGER, self._abort_when_heard)

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from distchan._connecting import Target, connect
-from distchan._go.connection import LINGER, GoConnection
+from distchan._go.connection import GoConnection
 from distchan._go.hub import GoHub
 from distchan._go.wiring import GoWiring
 from distchan.errors import ConnectionLost
@@ -89,7 +89,7 @@ class GoMembership:
     async def abort(self, error: BaseException | None) -> None:
         self._closed = True
         if self._connection is not None:
-            self._connection.close(LINGER)
+            self._connection.close()
         if self._hub.inbox is not None:
             self._hub.inbox.discard()
         self._fail(ConnectionLost("the client has been closed"))
@@ -124,7 +124,7 @@ class GoMembership:
         """When the last result has been dealt and no more items will come, close the connection."""
         dealer, connection = self._hub.dealer, self._connection
         if self._no_more_items and connection is not None and (dealer is None or dealer.finished):
-            connection.close(None)
+            connection.close(patient=True)
 
     def _conclude(self, reason: Exception | None) -> None:
         """There is no connection any more."""

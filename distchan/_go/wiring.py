@@ -72,7 +72,8 @@ class GoWiring(Ends):
         if self.options.codec == "gob":
             from distchan import gob  # which the other codecs do without
 
-            return decoder(gob.Decoder(item_type).decode, self.transforms)
+            # Frames have a limit of their own.
+            return decoder(gob.Decoder(item_type, max_size=2**62).decode, self.transforms)
         return decoder(codecs.resolve(self.options.codec, item_type).decode, self.transforms)
 
 

@@ -4,12 +4,15 @@ The definitions in front of the value are nearly always the same bytes, so that 
 and read once.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from distchan.gob._decoder import Decoder
 from distchan.gob._encoder import Encoder, dumps
 
 __all__ = ["PayloadCodec"]
+
+#: The wire has limited what arrives.
+_NO_LIMIT: Final = 2**62
 
 
 class PayloadCodec:
@@ -19,7 +22,7 @@ class PayloadCodec:
         self._is_typed = not (item_type is Any or item_type is object)
         self._encoder = Encoder(item_type)
         self._definitions = self._encoder.send_definitions()
-        self._decoder = Decoder(item_type)
+        self._decoder = Decoder(item_type, max_size=_NO_LIMIT)
         self._known = b""  # the definitions that the decoder has read
 
     def encode(self, value: Any) -> bytes:
