@@ -61,7 +61,7 @@ def unanswered_for(sock: socket.socket) -> float | None:
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """How many bytes the other host has not acknowledged yet, its end included; 0 if nobody knows."""
+    """How many bytes the other host has yet to acknowledge, its end included; 0 if nobody knows."""
     if sys.platform == "win32":
         return 0
     import fcntl
