@@ -9,14 +9,12 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final
 
+from distchan._dead_letters import DeadLetters
 from distchan._ports import Inlet, Outlet
-from distchan.channel import Channel
 
-__all__ = ["ClientInfo", "Clientele", "DeadLetter", "ServerStatistics"]
-
-T = TypeVar("T")
+__all__ = ["ClientInfo", "Clientele", "ServerStatistics"]
 
 #: How often a server looks whether anything moves, in seconds.
 _EXPLAIN_EVERY: Final = 10.0
@@ -34,18 +32,6 @@ class ClientInfo:
     """Items that it has settled."""
     blamed: int
     """Attempts that failed there: its tasks raised an exception."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter(Generic[T]):
-    """An item that was given up, see :attr:`Server.dead_letters`."""
-
-    item: T | bytes
-    """The item; its encoded form if that does not decode."""
-    reason: str
-    """Why the last attempt failed."""
-    attempts: int
-    """How many there have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +83,7 @@ class Clientele(ABC):
     #: What the server's two channels are bound to.
     outlet: Outlet | None
     inlet: Inlet | None
-    dead_letters: Channel[DeadLetter[Any]]
+    dead_letters: DeadLetters
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger

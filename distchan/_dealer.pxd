@@ -12,8 +12,6 @@ cdef class Dealer(Outlet):
     cdef object _max_attempts
     cdef object _on_finished
     cdef object _bury
-    cdef object _logger
-    cdef public long long unencodable
     cdef public long long dealt
     cdef public unsigned long long _next_id
     cdef public Ring _ring

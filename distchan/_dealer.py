@@ -10,7 +10,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 from distchan._outstanding import Item, new_item
 from distchan._payloads import PayloadEncoder
@@ -18,7 +18,6 @@ from distchan._ports import Outlet
 from distchan._rendezvous import Channel
 from distchan._roundrobin import Ring
 from distchan._server_session import ServerSession
-from distchan.errors import DistchanError
 
 __all__ = ["Dealer"]
 
@@ -44,14 +43,11 @@ class Dealer(Outlet):
         bury: Callable[[Item, str], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(encoder, asks_for_sender=False)
+        super().__init__(encoder, asks_for_sender=False, logger=logger)
         self.channel = channel
         self._max_attempts = max_attempts
         self._on_finished = finished
         self._bury = bury
-        self._logger = logger
-        #: Items from another network that this one cannot carry.
-        self.unencodable = 0
         self.dealt = 0
         # Ids serve users as idempotency keys: a restarted server must not use the same ones again.
         self._next_id = int.from_bytes(os.urandom(8)) >> 2
@@ -81,15 +77,6 @@ class Dealer(Outlet):
         self._next_id += 1
         self._deal(new_item(self._next_id, payload))
         return True
-
-    def relay(self, item: Any) -> None:
-        try:
-            payload = self.encoder.encode(item)
-        except DistchanError as error:
-            self.unencodable += 1
-            self._logger.warning("an item could not be relayed and is left out: %s", error)
-        else:
-            self.offer(payload)
 
     def finish(self) -> None:
         self._channel_finished = True

@@ -25,7 +25,6 @@ cdef class Hub(Handler):
     cdef public long long lost
     cdef public long long undecodable
     cdef public long long redelivered
-    cdef public long long dead_lettered
     cdef public long long dropped_items
     cdef public long long dropped_results
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from distchan._clientele import DeadLetter
+from distchan._dead_letters import DeadLetters
 from distchan._dealer import Dealer
 from distchan._handshake import Hello
 from distchan._inbox import Inbox
@@ -28,13 +28,11 @@ from distchan._server_session import (
 from distchan._session import Closed, Event, Session
 from distchan._wire import Outcome
 from distchan._wiring import Wiring
-from distchan.channel import Channel
 from distchan.errors import DistchanError, HandshakeError
 
 __all__ = ["Hub"]
 
-#: So many dead letters are kept, and so many sessions remembered: the newest ones.
-_MOST_DEAD_LETTERS: Final = 1000
+#: So many sessions are remembered: the newest ones.
 _MOST_REMEMBERED: Final = 1000
 
 
@@ -75,7 +73,7 @@ class Hub(Handler):
             )
         if wiring.incoming is not None:
             self.inbox = Inbox(wiring.incoming, self._on_inbox_drained)
-        self.dead_letters: Channel[DeadLetter[Any]] = Channel(DeadLetter, _MOST_DEAD_LETTERS)
+        self.dead_letters = DeadLetters()
 
         #: By id, in joining order; those without a connection are waited for.
         self.sessions: dict[bytes, ServerSession] = {}
@@ -93,7 +91,6 @@ class Hub(Handler):
         self.lost = 0
         self.undecodable = 0
         self.redelivered = 0
-        self.dead_lettered = 0
         self.dropped_items = 0
         self.dropped_results = 0
 
@@ -267,16 +264,11 @@ class Hub(Handler):
             self.dealer.take_back(items)
 
     def _bury(self, item: Item, reason: str) -> None:
-        self.dead_lettered += 1
         self._logger.error(
             "item %d is given up after %d attempts: %s", item.id, item.attempt, reason
         )
-        if self.dead_letters.closed:  # by a user who does not want them
-            return
-        if len(self.dead_letters) == self.dead_letters.capacity:
-            self.dead_letters.receive_nowait()
         value = self._wiring.decode_outgoing(item.payload)
-        self.dead_letters.send_nowait(DeadLetter(value, reason, item.attempt))
+        self.dead_letters.put(value, reason, item.attempt)
 
     # -- the end of the work ----------------------------------------------------------------------
 
@@ -332,4 +324,4 @@ class Hub(Handler):
         if self.inbox is not None:
             self.dropped_results += self.inbox.discard()
             self.inbox.channel._fail(error)
-        self.dead_letters.close()
+        self.dead_letters.channel.close()

@@ -26,8 +26,8 @@ cdef class Inbox(Inlet):
 
     @cython.locals(run=_Run)
     cpdef take(self, caller)
-    @cython.locals(run=_Run, taken=list, results=list)
-    cpdef list take_many(self, Py_ssize_t count, caller)
+    @cython.locals(run=_Run, results=list)
+    cpdef list take_some(self, Py_ssize_t count, caller)
     cdef _took(self, _Run run, long long count)
     cpdef arrive(self, ServerSession session, list results, long long size)
     @cython.locals(run=_Run)

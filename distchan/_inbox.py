@@ -57,17 +57,13 @@ class Inbox(Inlet):
         self._took(run, 1)
         return result
 
-    def take_many(self, count: int, caller: object) -> list[Any]:
-        taken: list[Any] = []
-        while count:
-            run = self._run
-            if run is None or not run.results:
-                run = self._run = self._runs.popleft()
-            results = pop_many(run.results, count)
-            taken += results
-            count -= len(results)
-            self._took(run, len(results))
-        return taken
+    def take_some(self, count: int, caller: object) -> list[Any]:
+        run = self._run
+        if run is None or not run.results:
+            run = self._run = self._runs.popleft()
+        results = pop_many(run.results, count)
+        self._took(run, len(results))
+        return results
 
     def _took(self, run: _Run, count: int) -> None:
         """Tell the session now and then."""

@@ -28,8 +28,8 @@ cdef class Intake(Inlet):
 
     @cython.locals(run=_Run)
     cpdef take(self, caller)
-    @cython.locals(run=_Run, taken=list, values=list)
-    cpdef list take_many(self, Py_ssize_t count, caller)
+    @cython.locals(run=_Run, values=list)
+    cpdef list take_some(self, Py_ssize_t count, caller)
     @cython.locals(first=cython.ulonglong, last=cython.ulonglong, holder=Holder)
     cdef _hand_out(self, _Run run, Py_ssize_t count, caller)
     cpdef arrive(self, unsigned long long first, list values, bytearray tickets)

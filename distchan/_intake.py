@@ -105,17 +105,13 @@ class Intake(Inlet):
         self._hand_out(run, 1, caller)
         return value
 
-    def take_many(self, count: int, caller: _Caller) -> list[Any]:
-        taken: list[Any] = []
-        while count:
-            run = self._run
-            if run is None or not run.values:
-                run = self._run = self._runs.popleft()
-            values = pop_many(run.values, count)
-            taken += values
-            count -= len(values)
-            self._hand_out(run, len(values), caller)
-        return taken
+    def take_some(self, count: int, caller: _Caller) -> list[Any]:
+        run = self._run
+        if run is None or not run.values:
+            run = self._run = self._runs.popleft()
+        values = pop_many(run.values, count)
+        self._hand_out(run, len(values), caller)
+        return values
 
     def _hand_out(self, run: _Run, count: int, caller: _Caller) -> None:
         """A caller gets the next items of a run, and holds them from now on."""

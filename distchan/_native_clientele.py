@@ -91,7 +91,7 @@ class NativeClientele(Clientele):
             waiting=0 if dealer is None else dealer.waiting,
             held=hub.held,
             redelivered=hub.redelivered,
-            dead_lettered=hub.dead_lettered,
+            dead_lettered=hub.dead_letters.count,
             results=hub.results,
             lost=hub.lost,
             undecodable=hub.undecodable,

@@ -8,6 +8,5 @@ cdef class Outbox(Outlet):
     cdef public Channel channel
     cdef Holdings _holdings
     cdef object _on_finished
-    cdef object _logger
     cdef public ClientSession session
     cdef public bint finished

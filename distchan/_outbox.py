@@ -10,7 +10,6 @@ from distchan._holdings import Holder, Holdings
 from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
 from distchan._rendezvous import Channel
-from distchan.errors import DistchanError
 
 __all__ = ["Outbox"]
 
@@ -30,11 +29,10 @@ class Outbox(Outlet):
         finished: Callable[[], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(encoder, asks_for_sender=True)
+        super().__init__(encoder, asks_for_sender=True, logger=logger)
         self.channel = channel
         self._holdings = holdings
         self._on_finished = finished
-        self._logger = logger
         self.session: ClientSession | None = None
         self.finished = False
 
@@ -54,14 +52,6 @@ class Outbox(Outlet):
         assert payload is not None
         session.send_result(payload)
         return True
-
-    def relay(self, item: Any) -> None:
-        try:
-            payload = self.encoder.encode(item)
-        except DistchanError as error:
-            self._logger.warning("a result could not be relayed and is left out: %s", error)
-        else:
-            self.offer(payload)
 
     def finish(self) -> None:
         self.finished = True

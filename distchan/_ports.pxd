@@ -1,3 +1,5 @@
+cimport cython
+
 from distchan._payloads cimport PayloadEncoder
 
 
@@ -13,6 +15,8 @@ cdef class Sender:
 cdef class Outlet:
     cdef public PayloadEncoder encoder
     cdef public bint asks_for_sender
+    cdef object _logger
+    cdef public long long unencodable
 
     cpdef bint live(self) except -1
     cpdef Sender sender(self, task)
@@ -24,7 +28,9 @@ cdef class Inlet:
 
     cpdef caller(self, task)
     cpdef take(self, caller)
+    @cython.locals(taken=list, some=list)
     cpdef list take_many(self, Py_ssize_t count, caller)
+    cpdef list take_some(self, Py_ssize_t count, caller)
     cpdef bint owing(self) except -1
     cpdef awaited(self)
     cpdef pause(self)

@@ -10,9 +10,11 @@ item. Who asks and who sends must be noted when the method is called, not when i
 """
 
 import asyncio
+import logging
 from typing import Any
 
 from distchan._payloads import PayloadEncoder
+from distchan.errors import DistchanError
 
 __all__ = ["Inlet", "Outlet", "Sender", "pop_many"]
 
@@ -49,11 +51,17 @@ class Outlet:
 
     encoder: makes the payloads.
     asks_for_sender: whether it makes a difference who sends.
+    logger: where items are mentioned that cannot go on to another network.
     """
 
-    def __init__(self, encoder: PayloadEncoder, asks_for_sender: bool) -> None:
+    def __init__(
+        self, encoder: PayloadEncoder, asks_for_sender: bool, logger: logging.Logger
+    ) -> None:
         self.encoder = encoder
         self.asks_for_sender = asks_for_sender
+        self._logger = logger
+        #: Items from another network that this one cannot carry.
+        self.unencodable = 0
 
     def live(self) -> bool:
         """Whether offer() would succeed now."""
@@ -76,7 +84,13 @@ class Outlet:
 
         Its sender is far away, so that there is nobody to raise an error to. Call only while live.
         """
-        raise NotImplementedError
+        try:
+            payload = self.encoder.encode(item)
+        except DistchanError as error:
+            self.unencodable += 1
+            self._logger.warning("an item could not be relayed and is left out: %s", error)
+        else:
+            self.offer(payload)
 
     def finish(self) -> None:
         """The channel is closed and drained: no offer() will follow. Called once."""
@@ -117,6 +131,15 @@ class Inlet:
 
     def take_many(self, count: int, caller: Any) -> list[Any]:
         """The same for the oldest ``count`` items. Call only if there are so many."""
+        taken: list[Any] = []
+        while count:
+            some = self.take_some(count, caller)
+            taken += some
+            count -= len(some)
+        return taken
+
+    def take_some(self, count: int, caller: Any) -> list[Any]:
+        """As many of the oldest ``count`` items as arrived together, at least one."""
         raise NotImplementedError
 
     def awaited(self) -> None:

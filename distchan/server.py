@@ -10,7 +10,8 @@ from typing import Any, Literal, Self
 
 from distchan import _address
 from distchan._address import UnixPath
-from distchan._clientele import Clientele, ClientInfo, DeadLetter, ServerStatistics
+from distchan._clientele import Clientele, ClientInfo, ServerStatistics
+from distchan._dead_letters import DeadLetter
 from distchan._go.clientele import GoClientele
 from distchan._go.frames import SIGNATURE as GO_SIGNATURE
 from distchan._go.wiring import GoWiring, refuse_native_options
@@ -214,7 +215,7 @@ class Server:
         An item is given up after ``max_attempts`` failed attempts, and at once if it or its result
         does not decode. Nothing waits for anybody to read this.
         """
-        return self._clientele.dead_letters
+        return self._clientele.dead_letters.channel
 
     def statistics(self) -> ServerStatistics:
         """A snapshot of the server's counters."""

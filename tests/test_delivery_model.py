@@ -787,12 +787,12 @@ class DeliveryModel(RuleBasedStateMachine):
     @invariant()
     def check(self) -> None:
         hub, dealer = self.hub, self.dealer
-        while len(hub.dead_letters):
-            letter = hub.dead_letters.receive_nowait()
+        while len(hub.dead_letters.channel):
+            letter = hub.dead_letters.channel.receive_nowait()
             number = letter.item if isinstance(letter.item, int) else letter.item[0]
             self.dead.append((number, letter.reason, letter.attempts))
-        assert hub.dead_lettered == len(self.dead)
-        assert self.sent == hub.settled + hub.held + dealer.waiting + hub.dead_lettered
+        assert hub.dead_letters.count == len(self.dead)
+        assert self.sent == hub.settled + hub.held + dealer.waiting + hub.dead_letters.count
         self._check_idle()
         for worker in self.workers:
             if worker.alive and worker.entered:
@@ -902,7 +902,7 @@ class DeliveryModel(RuleBasedStateMachine):
         statistics = self.server.statistics()
         assert (statistics.dropped_items, statistics.dropped_results) == (0, 0)
         assert not hub.held
-        assert hub.settled + hub.dead_lettered == self.sent
+        assert hub.settled + hub.dead_letters.count == self.sent
         assert self.open_group is None
 
         dead = Counter(number for number, _, _ in self.dead)

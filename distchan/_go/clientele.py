@@ -7,20 +7,17 @@ will, either.
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from distchan._clientele import Clientele, ClientInfo, DeadLetter, ServerStatistics
+from distchan._clientele import Clientele, ClientInfo, ServerStatistics
+from distchan._dead_letters import DeadLetters
 from distchan._go.connection import GoConnection
 from distchan._go.hub import GoHub
 from distchan._go.standstill import GoStandstill
 from distchan._go.wiring import GoWiring
-from distchan.channel import Channel
 from distchan.errors import ConnectionLost, ProtocolError
 
 __all__ = ["GoClientele"]
-
-#: So many dead letters are kept: the newest ones.
-_MOST_DEAD_LETTERS: Final = 1000
 
 
 class GoClientele(Clientele):
@@ -46,7 +43,7 @@ class GoClientele(Clientele):
         )
         self.outlet = self._hub.dealer
         self.inlet = self._hub.inbox
-        self.dead_letters: Channel[DeadLetter[Any]] = Channel(DeadLetter, _MOST_DEAD_LETTERS)
+        self.dead_letters = DeadLetters()
         self._standstill = GoStandstill(self._hub, lambda: self._work_done)
         #: All whose transport is there; the hub has those that take part.
         self._connections: set[GoConnection] = set()
@@ -56,7 +53,6 @@ class GoClientele(Clientele):
         self._ended = False
         self._closed = False
         self._refused = 0
-        self._dead_lettered = 0
 
     # -- what it is -------------------------------------------------------------------------------
 
@@ -93,7 +89,7 @@ class GoClientele(Clientele):
             waiting=0 if dealer is None else dealer.waiting,
             held=hub.held,
             redelivered=0,
-            dead_lettered=self._dead_lettered,
+            dead_lettered=self.dead_letters.count,
             results=hub.arrived,
             lost=0,
             undecodable=hub.undecodable,
@@ -120,7 +116,7 @@ class GoClientele(Clientele):
         super().release()
         self._closed = self._work_done = self._ended = True
         self._hub.drop_rest(ConnectionLost("the server has closed"))
-        self.dead_letters.close()
+        self.dead_letters.channel.close()
 
     def say_goodbye(self) -> None:
         for connection in tuple(self._connections):
@@ -166,13 +162,8 @@ class GoClientele(Clientele):
             self._on_drained()
 
     def _bury(self, item: bytes, reason: str) -> None:
-        self._dead_lettered += 1
         self._logger.error("an item is given up: %s", reason)
-        if self.dead_letters.closed:  # by a user who does not want them
-            return
-        if len(self.dead_letters) == self.dead_letters.capacity:
-            self.dead_letters.receive_nowait()
-        self.dead_letters.send_nowait(DeadLetter(bytes(item), reason, 1))
+        self.dead_letters.put(bytes(item), reason, 1)
 
     # -- connections ------------------------------------------------------------------------------
 

@@ -7,11 +7,9 @@ cdef class GoDealer(Outlet):
     cdef public Channel channel
     cdef object _on_finished
     cdef object _bury
-    cdef object _logger
     cdef Ring _ring
     cdef object _returned
     cdef bint _channel_finished
     cdef public long long dealt
-    cdef public long long unencodable
 
     cdef _deal(self, payload)

@@ -6,7 +6,7 @@ A Server has any number of connections, a Client one.
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from distchan._go.connection import GoConnection
 from distchan._payloads import PayloadEncoder
@@ -38,18 +38,15 @@ class GoDealer(Outlet):
         bury: Callable[[bytes, str], None],
         logger: logging.Logger,
     ) -> None:
-        super().__init__(encoder, asks_for_sender=False)
+        super().__init__(encoder, asks_for_sender=False, logger=logger)
         self.channel = channel
         self._on_finished = finished
         self._bury = bury
-        self._logger = logger
         self._ring: Ring[GoConnection] = Ring()
         #: Items of connections that are gone, which had not been written. They come first.
         self._returned: deque[bytes] = deque()
         self._channel_finished = False
         self.dealt = 0
-        #: Items from another network that this one cannot carry.
-        self.unencodable = 0
 
     # -- the channel's side -----------------------------------------------------------------------
 
@@ -65,15 +62,6 @@ class GoDealer(Outlet):
         assert payload is not None, "everything in a bound channel is encoded"
         self._deal(payload)
         return True
-
-    def relay(self, item: Any) -> None:
-        try:
-            payload = self.encoder.encode(item)
-        except DistchanError as error:
-            self.unencodable += 1
-            self._logger.warning("an item could not be relayed and is left out: %s", error)
-        else:
-            self.offer(payload)
 
     def finish(self) -> None:
         self._channel_finished = True

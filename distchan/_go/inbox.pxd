@@ -19,6 +19,6 @@ cdef class GoInbox(Inlet):
 
     @cython.locals(items=list)
     cpdef take(self, caller)
-    @cython.locals(items=list, taken=list, some=list)
-    cpdef list take_many(self, Py_ssize_t count, caller)
+    @cython.locals(items=list, some=list)
+    cpdef list take_some(self, Py_ssize_t count, caller)
     cdef _took(self, list items, Py_ssize_t count)

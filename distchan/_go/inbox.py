@@ -41,15 +41,11 @@ class GoInbox(Inlet):
         self._took(items, 1)
         return item
 
-    def take_many(self, count: int, caller: object) -> list[Any]:
-        taken: list[Any] = []
-        while count:
-            items, _ = self._runs[0]
-            some = pop_many(items, count)
-            taken += some
-            count -= len(some)
-            self._took(items, len(some))
-        return taken
+    def take_some(self, count: int, caller: object) -> list[Any]:
+        items, _ = self._runs[0]
+        some = pop_many(items, count)
+        self._took(items, len(some))
+        return some
 
     def _took(self, items: list[Any], count: int) -> None:
         self.count -= count
