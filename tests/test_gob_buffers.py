@@ -42,8 +42,8 @@ WRITES: list[tuple[str, tuple[st.SearchStrategy[Any], ...]]] = [
 READS: list[tuple[str, tuple[st.SearchStrategy[Any], ...]]] = [
     *((name, ()) for name in ("read_uint", "read_bool", "read_string", "read_bytes")),
     *((name, ()) for name in ("skip_bytes", "read_count", "next_message", "end_message")),
-    *((name, ()) for name in ("has_more", "is_message_read", "enter", "leave")),
-    ("spend", (st.integers(0, 5),)),
+    *((name, ()) for name in ("has_more", "is_message_read", "leave")),
+    *((name, (st.integers(0, 5),)) for name in ("enter", "spend")),
     ("read_int", (BITS,)),
     ("read_unsigned", (BITS,)),
     ("read_float", (st.sampled_from([32, 64]),)),
@@ -97,7 +97,9 @@ def test_the_twins_read_the_same(data: bytes, methods: list[tuple[str, tuple[Any
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_class_is_called_with_the_values_in_a_list(twin: str) -> None:
     make = twins.load(twin, "gob._making").make
-    assert make(complex, [1, 2]) == 1 + 2j
-    assert make(complex, []) == 0
+    values = [1, 2]
+    assert make(complex, values, [3, 4]) == 1 + 2j
+    assert values == [3, 4]
+    assert make(complex, [], []) == 0
     with pytest.raises(TypeError):
-        make(complex, ["a", "b"])
+        make(complex, ["a", "b"], [3, 4])
