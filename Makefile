@@ -12,11 +12,11 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check format bench instructions dist clean FORCE
+.PHONY: help demo test chaos check format bench bench-go instructions dist clean FORCE
 
 help:  ## Print this text
 	@echo "Targets (variables: PYTHON=$(PYTHON), VENV=$(VENV)):"
-	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 /p' $(MAKEFILE_LIST) | \
 		while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
 
 demo: $(VENV)/installed  ## Run the word-count example: one server, several workers
@@ -55,6 +55,11 @@ format: $(VENV)/installed  ## Format the sources and apply the safe lint fixes
 bench: $(VENV)/bench-installed  ## Run the benchmarks and the comparison with other libraries
 	$(BIN)/python -m pytest bench/ --benchmark-disable-gc --benchmark-columns=median,iqr,min,max
 	$(BIN)/python -m bench.compare
+
+bench-go: $(VENV)/installed  ## Compare with Go, on its wire and in its encoding (needs go)
+	$(BIN)/python -m bench.go_gob
+	$(BIN)/python -m bench.go_wire
+	$(BIN)/python -m bench.go_wire --size 1048576 --items 1000
 
 dist: $(VENV)/installed  ## Build the sdist, and from it the wheel, into dist/
 	$(BIN)/python -m build

@@ -4,11 +4,12 @@
 
 "there and back": the worker sends back the sum of each pair of numbers. "one way": it counts them.
 Go's side is tests/go/peer: frames as the original's, in two or three writes each, one encoder and
-one decoder per connection. The best of the rounds counts; a round has every combination once.
+one decoder per connection. They take turns: a round has every combination once.
 """
 
 import argparse
 import asyncio
+import statistics
 import sys
 import tempfile
 import time
@@ -114,7 +115,7 @@ async def measure(go: str, server: str, worker: str, kind: str, items: int, size
 
 
 async def compare(items: int, rounds: int, size: int) -> None:
-    best: dict[tuple[str, str, str], float] = defaultdict(float)
+    rates: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as directory:
         go = f"{directory}/peer"
         build = await asyncio.create_subprocess_exec(
@@ -127,23 +128,26 @@ async def compare(items: int, rounds: int, size: int) -> None:
                 for server in ("go", "python"):
                     for worker in ("go", "python"):
                         rate = await measure(go, server, worker, kind, items, size)
-                        key = (server, worker, kind)
-                        best[key] = max(best[key], rate)
+                        rates[server, worker, kind].append(rate)
     print(
-        f"{distchan.BACKEND} backend; items/s of {size} bytes of data, "
-        f"the best of {rounds} rounds of {items:,}"
+        f"{distchan.BACKEND} backend; items/s of {size} bytes of data, {rounds} rounds of "
+        f"{items:,}: median (least to most)\n"
     )
-    print(f"{'server':8}{'worker':8}{'there and back':>16}{'one way':>12}")
+    print("| server | worker | there and back | one way |\n|---|---|---|---|")
     for server in ("go", "python"):
         for worker in ("go", "python"):
-            there, one_way = best[server, worker, "there"], best[server, worker, "one-way"]
-            print(f"{server:8}{worker:8}{there:16,.0f}{one_way:12,.0f}")
+            there, one_way = (spread(rates[server, worker, kind]) for kind in ("there", "one-way"))
+            print(f"| {server} | {worker} | {there} | {one_way} |")
+
+
+def spread(figures: list[float]) -> str:
+    return f"{statistics.median(figures):,.0f} ({min(figures):,.0f} to {max(figures):,.0f})"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=0, help="of the data in each item")
     parser.add_argument("--worker", nargs=2, metavar=("ADDRESS", "KIND"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

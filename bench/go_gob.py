@@ -1,4 +1,4 @@
-"""``distchan.gob`` beside Go's encoding/gob: ``python -m bench.compare_gob [ROUNDS]``.
+"""``distchan.gob`` beside Go's encoding/gob: ``python -m bench.go_gob [ROUNDS]``.
 
 Both encode and decode the same two values, with an encoder and a decoder that last: a struct of two
 ints, and 1,000 of those in a slice. They take turns, for five rounds unless told otherwise, on the
@@ -57,7 +57,7 @@ MEASURES: dict[str, Callable[[str, int], float]] = {"encode": encode, "decode": 
 
 def build(folder: str) -> str:
     program = str(Path(folder, "gogob"))
-    source = Path(__file__).with_name("go_gob")
+    source = Path(__file__).parent / "peers/gogob"
     subprocess.run(["go", "build", "-o", program, "."], cwd=source, check=True)
     return program
 

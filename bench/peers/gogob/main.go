@@ -1,4 +1,4 @@
-// Command gogob measures Go's encoding/gob, for bench/compare_gob.py.
+// Command gogob measures Go's encoding/gob, for bench/go_gob.py.
 //
 // Each line on its input names a measurement and how many operations it is to make: "encode input
 // 100000". The answer is a line with the nanoseconds of one operation. Encoders and decoders last,
