@@ -11,15 +11,15 @@ figures are medians of the rounds, and ratios are ratios of those medians.
 import argparse
 import contextlib
 import os
-import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import plots, report
 from bench.contestants import Contestant, Measure
-from bench.rows import ROWS, SIZES, WORKERS, Comparison, Row, by_size, by_workers
+from bench.outcome import Outcome
+from bench.rows import ROWS, SIZES, WORKERS, Row, by_size, by_workers
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,6 @@ class Scale:
 
 FULL = Scale(rounds=5, seconds=0.6)
 QUICK = Scale(rounds=2, seconds=0.05)
-
-
-@dataclass
-class Outcome:
-    """What was measured in one row."""
-
-    row: Row
-    figures: dict[str, list[float]] = field(default_factory=dict)
-    #: Contestants that could not run, and why.
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def median(self, contestant: str) -> float | None:
-        figures = self.figures.get(contestant)
-        return statistics.median(figures) if figures else None
-
-    def ratio(self, comparison: Comparison) -> float | None:
-        """None if one of the two has not run."""
-        ours = self.median(comparison.ours)
-        theirs = comparison.per if comparison.theirs is None else self.median(comparison.theirs)
-        return None if ours is None or theirs is None else ours / theirs
 
 
 def main() -> None:

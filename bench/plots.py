@@ -1,15 +1,11 @@
 """Two plots beside the results: throughput by size of the items, and by number of workers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bench.compare import Outcome
+from bench.outcome import Outcome
 
 
-def draw(
-    folder: Path, by_size: "dict[int, Outcome]", by_workers: "dict[int, Outcome]"
-) -> list[Path]:
+def draw(folder: Path, by_size: dict[int, Outcome], by_workers: dict[int, Outcome]) -> list[Path]:
     """Draw both; none without matplotlib."""
     try:
         import matplotlib as mpl
@@ -23,9 +19,7 @@ def draw(
     ]
 
 
-def curves(
-    file: Path, outcomes: "dict[int, Outcome]", label: str, logarithmic: bool = False
-) -> Path:
+def curves(file: Path, outcomes: dict[int, Outcome], label: str, logarithmic: bool = False) -> Path:
     """One curve for each contestant: its medians, with the least and the greatest as bars."""
     from matplotlib import pyplot
     from matplotlib.ticker import FixedLocator, NullLocator

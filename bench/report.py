@@ -7,13 +7,10 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import distchan
-
-if TYPE_CHECKING:
-    from bench.compare import Outcome
-    from bench.rows import Comparison
+from bench.outcome import Outcome
+from bench.rows import Comparison
 
 PACKAGES = ("msgspec", "uvloop", "pyzmq", "eclipse-zenoh", "nats-py", "numpy")
 PROGRAMS = (("go", "version"), ("nats-server", "--version"))
@@ -27,7 +24,7 @@ the public API with its defaults, all promises of delivery kept, though few peer
 
 
 def document(
-    outcomes: "list[Outcome]", rounds: int, load: float, images: list[Path], quick: bool
+    outcomes: list[Outcome], rounds: int, load: float, images: list[Path], quick: bool
 ) -> str:
     """The whole file."""
     lines = ["# distchan and its peers", ""]
@@ -86,7 +83,7 @@ def program_version(program: str, option: str) -> str:
     ).stdout.strip()
 
 
-def verdict(outcomes: "list[Outcome]") -> str:
+def verdict(outcomes: list[Outcome]) -> str:
     """How many goals were met."""
     results = [
         result(outcome, comparison)
@@ -98,7 +95,7 @@ def verdict(outcomes: "list[Outcome]") -> str:
     return "Goals: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()) + "."
 
 
-def result(outcome: "Outcome", comparison: "Comparison") -> str:
+def result(outcome: Outcome, comparison: Comparison) -> str:
     ratio = outcome.ratio(comparison)
     if ratio is None:
         return "not measured"
@@ -107,7 +104,7 @@ def result(outcome: "Outcome", comparison: "Comparison") -> str:
     return "met" if comparison.met(ratio) else "LOST"
 
 
-def table(outcome: "Outcome") -> list[str]:
+def table(outcome: Outcome) -> list[str]:
     """The figures of one row, and its comparisons."""
     lines = [f"| contestant | {outcome.row.unit} |", "|---|---|"]
     lines += [
@@ -131,7 +128,7 @@ def emphasized(text: str) -> str:
     return f"**{text}**" if text == "LOST" else text
 
 
-def figures(outcome: "Outcome", contestant: str) -> str:
+def figures(outcome: Outcome, contestant: str) -> str:
     if contestant in outcome.failed:
         return f"did not run: {outcome.failed[contestant]}".replace("|", "\\|")
     values = outcome.figures[contestant]
@@ -145,6 +142,6 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def summary(outcome: "Outcome") -> str:
+def summary(outcome: Outcome) -> str:
     """The same for the terminal, while the run goes on."""
     return "\n".join(f"  {line}" for line in table(outcome) if "---" not in line)
