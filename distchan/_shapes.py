@@ -139,17 +139,26 @@ def _is_sound(node: Node, table_size: int) -> bool:
 def describe(item_type: object, codec_name: str) -> Shape:
     """The shape of an item type as the named codec writes it.
 
-    Only "msgpack" and "json" have a structure; all others, and types too large to describe, are
-    ANY. The codec must be able to carry the type (see `distchan.codecs.resolve`).
+    Only "msgpack", "json" and "gob" have a structure; all others, and types too large to describe,
+    are ANY. The codec must be able to carry the type (see `distchan.codecs.resolve`).
     """
     name = _printable(type_name(item_type))
-    if codec_name in ("msgpack", "json"):
-        nodes = _Table(is_json=codec_name == "json").build(inspect.type_info(item_type))
-        if len(nodes) <= MAX_NODES:
-            shape = Shape(name, tuple(nodes))
-            if len(msgspec.msgpack.encode(shape)) <= _MAX_ENCODED_SIZE:
-                return shape
+    nodes = _nodes(item_type, codec_name)
+    if len(nodes) <= MAX_NODES:
+        shape = Shape(name, tuple(nodes))
+        if len(msgspec.msgpack.encode(shape)) <= _MAX_ENCODED_SIZE:
+            return shape
     return Shape(name, (_ANY,))
+
+
+def _nodes(item_type: object, codec_name: str) -> list[Node]:
+    if codec_name in ("msgpack", "json"):
+        return _Table(is_json=codec_name == "json").build(inspect.type_info(item_type))
+    if codec_name == "gob":
+        from distchan.gob import _shape  # which the other codecs do without
+
+        return _shape.nodes(item_type)
+    return [_ANY]
 
 
 def _printable(name: str) -> str:
