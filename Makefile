@@ -79,6 +79,11 @@ PIP = $(BIN)/python -m pip -qq --disable-pip-version-check
 BUILD_REQUIREMENTS = import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
+# The package itself is there already, compiled.
+BENCH_REQUIREMENTS = import tomllib; \
+	extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	print(*(name for name in extras["bench"] if "distchan[" not in name), sep="\n")
+
 # Of the compiled modules.
 PXD = $(wildcard distchan/*.pxd distchan/*/*.pxd)
 
@@ -122,5 +127,5 @@ instructions: $(VENV)/installed  ## Count the instructions of the compiled core;
 	@$(BIN)/python -m bench.instructions
 
 $(VENV)/bench-installed: $(VENV)/installed
-	@$(PIP) install --no-build-isolation -e '.[bench]'
+	@$(BIN)/python -c '$(BENCH_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
 	@touch $@
