@@ -115,7 +115,7 @@ $(VENV)/build-settings: $(VENV)/python FORCE
 
 $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
 		$(wildcard $(PXD) $(PXD:.pxd=.pyx) $(PXD:.pxd=.py))
-	@echo "distchan: installing into $(VENV) (a minute the first time)"
+	@echo "distchan: installing into $(VENV) (it compiles: one to five minutes the first time)"
 	@$(BIN)/python -c '$(BUILD_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
 	@$(PIP) install --no-build-isolation -e '.[dev]'
 	@backend=`$(BACKEND)` && case "$$backend$$DISTCHAN_NO_EXTENSIONS" in \

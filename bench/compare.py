@@ -39,13 +39,22 @@ def main() -> None:
     names = [row.name for row in ROWS]
     parser.add_argument("--rows", nargs="+", metavar="NAME", choices=names, help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="small numbers, for a smoke run")
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent, metavar="DIR")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="for RESULTS.md and the plots (default: bench/ after a whole run, else nowhere)",
+    )
     options = parser.parse_args()
+    if options.to is None and options.rows is None and not options.quick:
+        options.to = Path(__file__).parent
 
     load = os.getloadavg()[0]  # of what else is running
     scale = QUICK if options.quick else FULL
     rows = [row for row in ROWS if options.rows is None or row.name in options.rows]
     outcomes = run_all(rows, scale)
+    if options.to is None:
+        return
     options.to.mkdir(parents=True, exist_ok=True)
     images = []
     if options.rows is None:

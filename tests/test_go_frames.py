@@ -1,5 +1,6 @@
 """Frames and payloads of ``wire="go"``, without any network."""
 
+import dataclasses
 import itertools
 import struct
 from typing import Any
@@ -127,6 +128,17 @@ def test_definitions_count_for_the_limit() -> None:
         writer.encode([["x" * 80]])
     payload = writer.encode([["y"]])  # what was too large has done no harm
     assert gob.Decoder(list[list[str]]).decode(writer.complete(payload, 0)) == [["y"]]
+
+
+def test_what_was_too_large_leaves_no_definitions() -> None:
+    wide = dataclasses.make_dataclass("Wide", [("a" * 990, int)])
+    writer = GobWriter(Any, (), 500)
+    before = writer.encode(1)
+    with pytest.raises(FrameTooLarge):
+        writer.encode(wide(1))
+    after = writer.encode(["a"])
+    assert gob.Decoder().decode(writer.complete(before, 0)) == 1
+    assert gob.Decoder().decode(writer.complete(after, 0)) == ["a"]
 
 
 def test_an_item_that_cannot_be_encoded_leaves_the_stream_as_it_was() -> None:

@@ -240,6 +240,23 @@ async def test_what_has_not_left_the_process_goes_to_another_client() -> None:
                 assert await first.reader.read() == b""
 
 
+@pytest.mark.parametrize("data", [b"", ENDING, b"garbage, garbage"], ids=["eof", "end", "garbage"])
+async def test_nothing_more_is_written_to_a_client_that_has_left(data: bytes) -> None:
+    out, in_ = Channel(int), Channel(int)
+    async with Server("127.0.0.1:0", out, in_, wire="go") as server:
+        async with connected(server), connected(server) as second:
+            for number in (0, 1, 0, 1):
+                out.send_nowait(number)
+            leaver = next(iter(inside(server)._hub.connections))
+            if data:  # what it has said is read in the very same turn
+                leaver.data_received(data)
+            else:
+                leaver.eof_received()
+            out.close()
+            expected = 2 * frame(ONE) + 2 * frame(ZERO) + ENDING
+            assert await second.reader.readexactly(len(expected)) == expected
+
+
 async def test_no_client_makes_send_wait() -> None:
     out, in_ = Channel(int), Channel(int)
     async with Server("127.0.0.1:0", out, in_, wire="go") as server:

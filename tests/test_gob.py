@@ -557,6 +557,22 @@ def nested_slices(depth: int) -> bytes:
     return slice_of(65, 65) + message(sint(65) + b"\x00" + b"\x01" * depth + b"\x00")
 
 
+def test_names_are_limited() -> None:
+    named = dataclasses.make_dataclass("Named", [("F" * 1000, int)])
+    assert gob.loads(gob.dumps(named(1), named)) == {"F" * 1000: 1}
+    named = dataclasses.make_dataclass("Named", [("F" * 1001, int)])
+    with pytest.raises(DecodeError, match="a name of 1001 characters"):
+        gob.loads(gob.dumps(named(1), named))
+
+
+def test_keys_that_anybody_can_make_collide_are_limited() -> None:
+    keys = {complex(-1000003.0 * number, number): 1 for number in range(1000)}
+    assert gob.loads(gob.dumps(keys, dict[complex, int])) == keys
+    keys[1j] = keys[2j] = 1
+    with pytest.raises(DecodeError, match="complex keys; 1000 are allowed"):
+        gob.loads(gob.dumps(keys, dict[complex, int]))
+
+
 def test_depth_is_limited() -> None:
     value = gob.loads(nested_slices(99))
     for _ in range(99):

@@ -23,6 +23,8 @@ __all__ = ["GoClientele"]
 class GoClientele(Clientele):
     """See Clientele. It is the owner of the connections, too."""
 
+    deals_again = True
+
     def __init__(
         self,
         wiring: GoWiring,
@@ -187,7 +189,6 @@ class GoClientele(Clientele):
 
     def on_ended(self, connection: GoConnection) -> None:
         connection.close()  # the original never says so, but the meaning is clear
-        self.on_lost(connection)
 
     def on_writable(self, connection: GoConnection) -> None:
         self._hub.update(connection)

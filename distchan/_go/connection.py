@@ -18,7 +18,12 @@ _ENOUGH: Final = 64 * 1024
 
 
 class GoOwner(Protocol):
-    """The end of a Server or Client that a connection belongs to."""
+    """The end of a Server or Client that a connection belongs to.
+
+    ``deals_again``: whether items that have not been written can go to somebody else.
+    """
+
+    deals_again: bool
 
     def on_connected(self, connection: "GoConnection") -> None:
         """The transport is there."""
@@ -214,6 +219,9 @@ class GoConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
+        is_over = self.reason is not None or self.heard_all
+        if self._owner.deals_again and (is_over or self.session.ended):
+            self._lose()  # before anything more is written to somebody who has left
         self.write()
         self._deaf = True
         self.session.closed = True
@@ -229,7 +237,7 @@ class GoConnection(asyncio.Protocol):
                 transport.write_eof()
         except OSError:  # the peer was faster
             transport.abort()
-        if self.reason is not None or self.heard_all:
+        if is_over:
             self._lose()
 
     def abort(self) -> None:

@@ -22,6 +22,8 @@ _ATTEMPT = 5.0
 class GoMembership:
     """See Membership, and Client for the options. It is the owner of the connection, too."""
 
+    deals_again = False
+
     def __init__(
         self, target: Target, address: str, wiring: GoWiring, *, connect_timeout: float
     ) -> None:

@@ -52,8 +52,18 @@ class GobWriter:
         Raises EncodeError, and FrameTooLarge if there is no room for their definitions as well.
         """
         value: bytes = self._encoder.encode(item)
-        if not _is_single(value):
-            value = self._keep_definitions(value)
+        if _is_single(value):
+            return self._finished(value)
+        before = self.count, self._definitions_size
+        try:
+            return self._finished(self._keep_definitions(value))
+        except BaseException:  # no later item needs what this one brought
+            self.count, self._definitions_size = before
+            del self._definitions[self.count :]
+            self._encoder.rollback()
+            raise
+
+    def _finished(self, value: bytes) -> bytes:
         payload = value
         if self._seal is not None:
             payload = _Sealed(self._seal(value))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from distchan.gob._buffers import Input
-from distchan.gob._definitions import FIRST_USER_ID, WireType, read_wire_type
+from distchan.gob._definitions import FIRST_USER_ID, WireType, read_name, read_wire_type
 from distchan.gob._errors import GobDecodeError, decoding_failed
 from distchan.gob._matching import Readers, wire_type
 from distchan.gob._readers import Reader
@@ -156,7 +156,7 @@ class Decoder:
 
     def read_interface(self, source: Input) -> Any:
         """The value of an interface; for InterfaceReader."""
-        name = source.read_string()
+        name = read_name(source)
         if not name:
             return None
         type_id = self._read_interface_type(source)

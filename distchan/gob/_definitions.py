@@ -12,7 +12,16 @@ from distchan.gob._buffers import Input, Output
 from distchan.gob._errors import GobDecodeError
 from distchan.gob._types import Form, Kind
 
-__all__ = ["BASIC_IDS", "FIRST_USER_ID", "WireType", "read_wire_type", "write_wire_type"]
+__all__ = [
+    "BASIC_IDS",
+    "FIRST_USER_ID",
+    "WireType",
+    "read_name",
+    "read_wire_type",
+    "write_wire_type",
+]
+
+_LONGEST_NAME: Final = 1000
 
 #: The ids of the types that need no definition.
 BASIC_IDS: Final = {
@@ -156,12 +165,21 @@ def _read_name_and_id(source: Input) -> tuple[str, int]:
     name, type_id = "", 0
     for number in _field_numbers(source):
         if number == 0:
-            name = source.read_string()
+            name = read_name(source)
         elif number == 1:
             type_id = source.read_int(64)
         else:
             raise _unknown(source, number)
     return name, type_id
+
+
+def read_name(source: Input) -> str:
+    """The name of a type or a field: it is kept, and appears in errors."""
+    start = source.position
+    name = source.read_string()
+    if len(name) > _LONGEST_NAME:
+        raise GobDecodeError(f"a name of {len(name)} characters", start)
+    return name
 
 
 def _field_numbers(source: Input) -> Iterator[int]:

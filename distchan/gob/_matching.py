@@ -106,7 +106,7 @@ class _Builder:
             case Kind.SLICE | Kind.ARRAY:
                 return self._elements(wire, wanted, key)
             case Kind.MAP:
-                pairs = self.known[key] = MapReader()
+                pairs = self.known[key] = MapReader(wire.key == BASIC_IDS[Kind.COMPLEX])
                 pairs.key = self.build(wire.key, wanted.key if wanted else None)
                 pairs.elem = self.build(wire.elem, wanted.elem if wanted else None)
                 return pairs

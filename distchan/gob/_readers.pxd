@@ -71,8 +71,9 @@ cdef class ArrayReader(SliceReader):
 cdef class MapReader(Reader):
     cdef public Reader key
     cdef public Reader elem
+    cdef long long most
 
-    @cython.locals(count=Py_ssize_t, pairs=dict)
+    @cython.locals(start=Py_ssize_t, count=Py_ssize_t, pairs=dict)
     cdef object read(self, Input source)
     @cython.locals(count=Py_ssize_t)
     cdef int skip(self, Input source) except -1

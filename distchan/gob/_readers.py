@@ -30,6 +30,9 @@ __all__ = [
     "UintReader",
 ]
 
+#: Of complex numbers CPython's hash is linear and not randomised.
+_MOST_COLLIDING: Final = 1000
+
 #: In the place of a value that each struct needs anew.
 MISSING: Final[Any] = object()
 
@@ -197,13 +200,22 @@ class ArrayReader(SliceReader):
 
 
 class MapReader(Reader):
-    """A dict. Of a key that comes twice the last value stays."""
+    """A dict. Of a key that comes twice the last value stays.
+
+    ``collides``: anybody can make keys that have one hash, so that a dict of many takes for ever.
+    """
 
     key: Reader
     elem: Reader
 
+    def __init__(self, collides: bool) -> None:
+        self.most = _MOST_COLLIDING if collides else 2**62
+
     def read(self, source: Input) -> Any:
+        start = source.position
         count = source.read_count()
+        if count > self.most:
+            raise GobDecodeError(f"{count} complex keys; {self.most} are allowed", start)
         source.enter(count)
         pairs: dict[Any, Any] = {}
         key: Any = None
