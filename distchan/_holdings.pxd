@@ -45,6 +45,7 @@ cdef class Holdings:
     cdef object _address
     cdef public ClientSession session
     cdef public dict tasks
+    cdef Holder _latest
     cdef public set leases
     cdef public long long held
     cdef public Pace pace
@@ -59,6 +60,8 @@ cdef class Holdings:
 
     @cython.locals(holder=Holder)
     cpdef Holder caller(self, task)
+    @cython.locals(holder=Holder)
+    cdef Holder _look_up(self, task)
     @cython.locals(holder=Holder)
     cpdef Holder of_task(self, task)
     @cython.locals(holder=Holder, lease=Holder, ancestor=Holder)

@@ -234,6 +234,8 @@ class Holdings:
         self._address = address
         self.session: ClientSession | None = None
         self.tasks: dict[asyncio.Task[object], Holder] = {}
+        #: The one that was looked up last: mostly it is the next one, too.
+        self._latest: Holder | None = None
         self.leases: set[Holder] = set()
         #: How many items they hold, all together.
         self.held = 0
@@ -266,7 +268,7 @@ class Holdings:
         """The holder of the task that is asking for an item; what it holds is done."""
         if task is None:
             return None
-        holder = self.tasks.get(task)
+        holder = self._look_up(task)
         if holder is None:
             return self.of_task(task)
         if holder.count:
@@ -277,9 +279,15 @@ class Holdings:
             self.on_owing()
         return holder
 
+    def _look_up(self, task: "asyncio.Task[object]") -> Holder | None:
+        holder = self._latest
+        if holder is None or holder.task is not task:
+            holder = self._latest = self.tasks.get(task)
+        return holder
+
     def of_task(self, task: "asyncio.Task[object]") -> Holder | None:
         """The holder of a task; None if that is over."""
-        holder = self.tasks.get(task)
+        holder = self._look_up(task)
         if holder is None and not task.done():
             holder = self.tasks[task] = Holder(self, task)
             task.add_done_callback(holder.on_task_done)
@@ -294,6 +302,7 @@ class Holdings:
 
     def forget(self, task: "asyncio.Task[object]") -> None:
         self.tasks.pop(task, None)
+        self._latest = None
 
     def sender(self, task: "asyncio.Task[object] | None") -> Holder | None:
         """The holder on whose behalf a task is about to send something."""
@@ -303,7 +312,7 @@ class Holdings:
         lease = _lease.get() if self.leases else None
         if lease is not None:
             lease = lease.innermost_of(self)
-        holder = None if task is None else self.tasks.get(task)
+        holder = None if task is None else self._look_up(task)
         if holder is not None and holder.count and (lease is None or holder.is_within(lease)):
             return holder
         if lease is not None:
