@@ -181,6 +181,20 @@ async def test_buffered_send_waits_for_a_place_only() -> None:
     assert drain(channel) == [2, 3]
 
 
+async def test_a_call_that_is_never_awaited_is_warned_of(recwarn: pytest.WarningsRecorder) -> None:
+    channel = Channel(int, 1)
+    with pytest.raises(ZeroDivisionError):  # which is on its way while the call is deleted
+        [channel.send(1), 1 / 0]
+    assert "never awaited" in str(recwarn.pop(RuntimeWarning).message)
+    with pytest.raises(ZeroDivisionError):
+        [channel.receive(), 1 / 0]
+    assert "never awaited" in str(recwarn.pop(RuntimeWarning).message)
+    assert len(channel) == 0
+    await channel.send(1)
+    assert await channel.receive() == 1
+    assert not recwarn.list
+
+
 async def test_none_is_an_item() -> None:
     channel = Channel(None, 1)
     await channel.send(None)
