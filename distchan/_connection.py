@@ -151,7 +151,11 @@ class Connection(Pump, asyncio.BufferedProtocol):
         self.over = True
         if not self.opened.done():
             self.opened.set_exception(
-                self.reason or ConnectionResetError("it closed the connection in the handshake")
+                self.reason
+                or ConnectionResetError(
+                    "it closes connections in the handshake, as another program does, or a server "
+                    'with wire="go"'
+                )
             )
             self.opened.exception()  # on a server, nobody waits for it
         self._owner._on_over(self, self.reason)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ._wire import CONTROL_LIMIT, HEADER_SIZE, MAX_FRAME_SIZE
+from ._wire import CONTROL_LIMIT, HEADER_SIZE, MAX_FRAME_SIZE, wrong_signature
 from .errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 
 #: Payloads from this size on are handed to the transport as they are, not copied. A transport has
@@ -144,10 +144,7 @@ def too_large(length: int, limit: int) -> FrameTooLarge:
 def bad_header(expected: int, signature: int, length: int, limit: int) -> ProtocolError:
     """Why a header is refused, before anything is known of its frame's kind."""
     if signature != expected:
-        return InvalidSignature(
-            f"expected signature 0x{expected:08x}, got 0x{signature:08x}: another program, "
-            "or another option"
-        )
+        return InvalidSignature(wrong_signature(expected, signature))
     if length < 1:
         return ProtocolError(f"frame length {length} is below the minimum of 1")
     return too_large(length, limit)

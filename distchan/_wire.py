@@ -14,8 +14,9 @@ bytes. docs/protocol.md says how they are used.
 from enum import IntEnum
 from typing import Final
 
-#: The signature of the native wire. (The Go original's is 0x7F38B034.)
+#: The signatures of the native wire and of the Go original's.
 SIGNATURE: Final = 0x3163_6864  # b"dhc1" on the wire
+GO_SIGNATURE: Final = 0x7F38_B034
 VERSION: Final = 1
 
 HEADER_SIZE: Final = 8
@@ -91,3 +92,12 @@ class Outcome(IntEnum):
     """Nobody worked on it, or somebody gave up without blaming it: does not count."""
     UNDECODABLE = 3
     """Its payload does not decode."""
+
+
+def wrong_signature(expected: int, found: int) -> str:
+    """In words, that a frame opens with another signature, and whose that may be."""
+    whose = {
+        SIGNATURE: "the peer speaks the native wire",
+        GO_SIGNATURE: 'the peer speaks the Go original\'s wire, as with wire="go"',
+    }.get(found, "another program, or another option")
+    return f"expected signature {expected:#010x}, got {found:#010x}: {whose}"

@@ -8,12 +8,11 @@ from typing import Any, Literal, Self
 
 from distchan import _address
 from distchan._connecting import Target
-from distchan._go.frames import SIGNATURE as GO_SIGNATURE
 from distchan._go.membership import GoMembership
 from distchan._go.wiring import GoWiring, refuse_native_options
 from distchan._membership import Membership
 from distchan._native_membership import NativeMembership
-from distchan._wire import SIGNATURE
+from distchan._wire import GO_SIGNATURE, SIGNATURE
 from distchan._wiring import (
     ANY_PREFETCH_BYTES,
     CommonOptions,
@@ -53,7 +52,7 @@ class Client:
     for those in hand are discarded with a warning, and work goes on in a new session. When there is
     no server any more, or it refuses, both channels end with ConnectionLost.
 
-    address: ``"host:port"`` or ``"unix:PATH"``. None if ``sock`` is given.
+    address: ``"host:port"`` (port 0: ValueError) or ``"unix:PATH"``. None if ``sock`` is given.
     wire: ``"native"``, or ``"go"`` to work for a program that uses
         ``github.com/dradtke/distchan``. That wire has no handshake; a connection that is cut ends
         both channels with ConnectionLost, and an item or result on its way then is lost. See
@@ -109,6 +108,8 @@ class Client:
         target: Target
         if address is not None:
             target, name = _address.parse(address), address
+            if isinstance(target, _address.TcpAddress) and not target.port:
+                raise ValueError(f"a client needs to know its server's port, got {address!r}")
         else:
             assert sock is not None
             target, name = sock, "the other end of the given socket"

@@ -110,8 +110,7 @@ def _gob(item_type: Any) -> Codec:
     try:
         codec = PayloadCodec(item_type)
     except TypeError as error:
-        refusal = f'codec "gob" cannot carry {type_name(item_type)}'
-        raise TypeError(f"{refusal}: {error}; {_OTHER_CODECS}") from error
+        raise TypeError(f'codec "gob" cannot carry {type_name(item_type)}: {error}') from error
     return _Builtin("gob", codec.encode, codec.decode)
 
 

@@ -13,10 +13,9 @@ from distchan._address import UnixPath
 from distchan._clientele import Clientele, ClientInfo, ServerStatistics
 from distchan._dead_letters import DeadLetter
 from distchan._go.clientele import GoClientele
-from distchan._go.frames import SIGNATURE as GO_SIGNATURE
 from distchan._go.wiring import GoWiring, refuse_native_options
 from distchan._native_clientele import NativeClientele
-from distchan._wire import SIGNATURE
+from distchan._wire import GO_SIGNATURE, SIGNATURE
 from distchan._wiring import (
     CommonOptions,
     Ends,
@@ -250,19 +249,25 @@ class Server:
         if self._started:
             raise AlreadyStarted("this server has been started before; make a new one")
         self._started = True
-        self._ends.bind(self._clientele.outlet, self._clientele.inlet)
         try:
-            await self._listen()
+            listener = await self._listen()
+            # Only now, for the channels may be finished already, which cannot be undone.
+            self._ends.bind(self._clientele.outlet, self._clientele.inlet)
+            try:
+                await listener.start_serving()
+            except BaseException:
+                self._ends.unbind()
+                raise
         except BaseException:
             self._stop_listening()
-            self._ends.unbind()
             self._started = False
             raise
         self._clientele.start(self._address)
         self._logger.info("listening on %s", self._address)
         return self
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> asyncio.Server:
+        """Bind the address; nobody is accepted yet."""
         sock = self._sock
         if sock is None:
             assert self._endpoint is not None
@@ -276,7 +281,7 @@ class Server:
         self._listener = await create(
             self._accept, sock=sock, backlog=_address.BACKLOG, start_serving=False
         )
-        await self._listener.start_serving()
+        return self._listener
 
     def _stop_listening(self) -> None:
         if self._listener is not None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distchan import EncodeError, FrameTooLarge, InvalidSignature, ProtocolError, gob
-from distchan._go.frames import END, SIGNATURE, FrameReader, header
+from distchan._go.frames import END, FrameReader, header
 from distchan._go.payloads import GobWriter
+from distchan._wire import GO_SIGNATURE as SIGNATURE
 
 LIMIT = 1000
 
@@ -65,7 +66,11 @@ def test_part_of_a_frame_is_noticed(places: list[int], length: int) -> None:
 @pytest.mark.parametrize(
     ("bad", "error", "words"),
     [
-        (struct.pack("<Ii", 1, 1), InvalidSignature, "0x00000001 instead of 0x7f38b034"),
+        (
+            struct.pack("<Ii", 1, 1),
+            InvalidSignature,
+            "expected signature 0x7f38b034, got 0x00000001",
+        ),
         (struct.pack("<Ii", SIGNATURE, -2), ProtocolError, "a frame of -2 bytes"),
         (struct.pack("<Ii", SIGNATURE, -(2**31)), ProtocolError, "a frame of -2147483648"),
         (struct.pack("<Ii", SIGNATURE, LIMIT + 1), FrameTooLarge, "max_frame_size is 1000"),
@@ -115,8 +120,7 @@ def test_each_reader_gets_each_definition_once(transforms: tuple[Reversed, ...])
     for chosen in ([0, 1, 2, 3, 4, 5, 6], [4, 1, 5], [6, 5], [3], [2, 2]):
         decoder, known = gob.Decoder(Any), 0
         for number in chosen:
-            payload = writer.complete(payloads[number], known)
-            known = writer.count
+            payload, known = writer.complete(payloads[number], known)
             for transform in transforms:
                 payload = transform.decode(payload)
             assert decoder.decode(payload) == items[number]
@@ -127,7 +131,7 @@ def test_definitions_count_for_the_limit() -> None:
     with pytest.raises(FrameTooLarge, match="its types have"):
         writer.encode([["x" * 80]])
     payload = writer.encode([["y"]])  # what was too large has done no harm
-    assert gob.Decoder(list[list[str]]).decode(writer.complete(payload, 0)) == [["y"]]
+    assert gob.Decoder(list[list[str]]).decode(writer.complete(payload, 0)[0]) == [["y"]]
 
 
 def test_what_was_too_large_leaves_no_definitions() -> None:
@@ -137,8 +141,8 @@ def test_what_was_too_large_leaves_no_definitions() -> None:
     with pytest.raises(FrameTooLarge):
         writer.encode(wide(1))
     after = writer.encode(["a"])
-    assert gob.Decoder().decode(writer.complete(before, 0)) == 1
-    assert gob.Decoder().decode(writer.complete(after, 0)) == ["a"]
+    assert gob.Decoder().decode(writer.complete(before, 0)[0]) == 1
+    assert gob.Decoder().decode(writer.complete(after, 0)[0]) == ["a"]
 
 
 def test_an_item_that_cannot_be_encoded_leaves_the_stream_as_it_was() -> None:
@@ -146,4 +150,20 @@ def test_an_item_that_cannot_be_encoded_leaves_the_stream_as_it_was() -> None:
     with pytest.raises(EncodeError):
         writer.encode([2**64])
     payload = writer.encode([1])
-    assert gob.Decoder(list[int]).decode(writer.complete(payload, 0)) == [1]
+    assert gob.Decoder(list[int]).decode(writer.complete(payload, 0)[0]) == [1]
+
+
+@pytest.mark.parametrize("transforms", [(), (Reversed(),)])
+def test_definitions_that_came_later_make_no_item_too_large(
+    transforms: tuple[Reversed, ...],
+) -> None:
+    writer = GobWriter(Any, transforms, 120)
+    items: list[Any] = ["x" * 100, ["y" * 80], {"a": 1}]
+    payloads = [writer.encode(item) for item in items]
+    for number, item in enumerate(items):
+        payload, known = writer.complete(payloads[number], 0)
+        assert len(payload) <= 120
+        for transform in transforms:
+            payload = transform.decode(payload)
+        assert gob.Decoder().decode(payload) == item
+        assert writer.complete(payloads[0], known)[1] == known  # and takes nothing back

@@ -22,7 +22,7 @@ from distchan import (
     WouldBlock,
 )
 from distchan._go.clientele import GoClientele
-from distchan._go.frames import SIGNATURE
+from distchan._wire import GO_SIGNATURE as SIGNATURE
 
 ENDING = struct.pack("<Ii", SIGNATURE, -1)
 
@@ -102,7 +102,7 @@ def inside(server: Server) -> GoClientele:
 def test_options_that_mean_nothing_are_refused(end: Any, option: dict[str, Any]) -> None:
     (name,) = option
     with pytest.raises(ValueError, match=f'^{name}=.* means nothing with wire="go": '):
-        end("localhost:0", Channel(int), Channel(int), wire="go", **option)
+        end("localhost:1", Channel(int), Channel(int), wire="go", **option)
 
 
 @pytest.mark.parametrize(
@@ -116,24 +116,25 @@ def test_options_that_mean_nothing_are_refused(end: Any, option: dict[str, Any])
 )
 def test_options_of_one_end_that_mean_nothing_are_refused(end: Any, option: Any) -> None:
     with pytest.raises(ValueError, match='means nothing with wire="go"'):
-        end("localhost:0", Channel(int), Channel(int), wire="go", **option)
+        end("localhost:1", Channel(int), Channel(int), wire="go", **option)
 
 
 def test_at_most_once_is_what_it_is() -> None:
-    Server("localhost:0", Channel(int), None, wire="go", delivery="at-most-once")
+    Server("localhost:1", Channel(int), None, wire="go", delivery="at-most-once")
 
 
 @pytest.mark.parametrize("end", [Server, Client])
 def test_no_other_wires(end: Any) -> None:
     with pytest.raises(ValueError, match="wire must be 'native' or 'go', not 'rust'"):
-        end("localhost:0", Channel(int), None, wire="rust")
+        end("localhost:1", Channel(int), None, wire="rust")
 
 
 def test_types_that_gob_cannot_express_are_refused_at_once() -> None:
-    with pytest.raises(TypeError):
-        Server("localhost:0", Channel(set[int]), None, wire="go")
-    with pytest.raises(TypeError):
-        Client("localhost:0", None, Channel(set[int]), wire="go")
+    words = r'^codec "gob" cannot carry set\[int\]: gob has no type for set\[int\]; use a list$'
+    with pytest.raises(TypeError, match=words):
+        Server("localhost:1", Channel(set[int]), None, wire="go")
+    with pytest.raises(TypeError, match=words):
+        Client("localhost:1", None, Channel(set[int]), wire="go")
 
 
 # -- the bytes ------------------------------------------------------------------------------------
@@ -310,7 +311,7 @@ async def test_a_client_that_sends_what_nobody_expects_is_refused(
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (frame(ONE, 5), "opens with 0x00000005"),
+        (frame(ONE, 5), "got 0x00000005"),
         (struct.pack("<Ii", SIGNATURE, -2), "a frame of -2 bytes"),
         (struct.pack("<Ii", SIGNATURE, 1 << 30), "max_frame_size"),
         (frame(b""), "a frame of 0 bytes"),
@@ -603,3 +604,46 @@ async def test_results_that_arrived_before_a_client_died_count() -> None:
                     await asyncio.sleep(0)
             await until(lambda: not server.num_clients)
             assert await in_.receive() == b"last words"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_join_that_is_cancelled_takes_nothing(turns: int) -> None:
+    results = Channel(int, 10)
+    async with Server("127.0.0.1:0", None, results, wire="go") as server:
+        out = Channel(int, 10)
+        await out.send_many(range(3))
+        client = Client(server.address, out, None, wire="go")
+        joining = asyncio.ensure_future(client.__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        joining.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await joining
+            await client.aclose()
+        if joining.cancelled():
+            assert len(out) == 3
+            async with Client(server.address, out, None, wire="go"):
+                pass
+        assert [await results.receive() for _ in range(3)] == [0, 1, 2]
+
+
+# -- the other wire -------------------------------------------------------------------------------
+
+
+async def test_a_native_client_at_a_server_for_go(caplog: pytest.LogCaptureFixture) -> None:
+    async with Server("127.0.0.1:0", Channel(int), None, wire="go") as server:
+        with pytest.raises(ConnectError, match=r'closes connections in the handshake.* wire="go"'):
+            async with Client(server.address, None, Channel(int), connect_timeout=0):
+                pass
+        await until(lambda: not server.num_clients)
+    assert "the peer speaks the native wire" in caplog.text
+
+
+async def test_a_client_for_go_at_a_native_server(caplog: pytest.LogCaptureFixture) -> None:
+    out, in_ = Channel(int), Channel(int)
+    async with Server("127.0.0.1:0", Channel(int), Channel(int)) as server:
+        with pytest.raises(ConnectionLost, match="the peer speaks the native wire"):
+            async with Client(server.address, out, in_, wire="go"):
+                await out.send(1)
+                await in_.receive()
+    assert "the peer speaks the Go original's wire" in caplog.text

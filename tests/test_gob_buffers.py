@@ -12,8 +12,15 @@ from tests import twins
 from tests.twins import TWINS
 
 NUMBERS = st.integers(-(2**70), 2**70) | st.sampled_from([-(2**63), 2**63 - 1, 2**63, 2**64 - 1])
+
+
+class Unwilling:
+    def __float__(self) -> float:
+        raise LookupError("no number today")
+
+
 ODD: st.SearchStrategy[Any] = st.sampled_from(
-    [None, "5", 1.5, b"5", [], True, 10**400, float("nan"), "\ud800", "\udcff"]
+    [None, "5", 1.5, b"5", [], True, 10**400, float("nan"), "\ud800", "\udcff", Unwilling()]
 )
 BITS = st.sampled_from([8, 16, 32, 64])
 WRITES: list[tuple[str, tuple[st.SearchStrategy[Any], ...]]] = [

@@ -311,6 +311,11 @@ class TestRefusals:
                 # The failed start has given the channel back.
                 async with Server("localhost:0", out, None):
                     pass
+                out, in_ = Channel(str), Channel(str)
+                out.close()
+                with pytest.raises(AddressInUse):
+                    await Server(server.address, out, in_).__aenter__()
+                assert not in_.closed
 
     async def test_a_socket_left_behind_by_a_dead_server_is_no_obstacle(
         self, tmp_path: Path
@@ -352,14 +357,16 @@ class TestRefusals:
             Server("localhost:0", out, out)
         with pytest.raises(TypeError, match="either an address or sock="):
             Server(None, out, None)
+        with pytest.raises(ValueError, match="needs to know its server's port"):
+            Client("localhost:0", out, None)
         for name in ("max_frame_size", "prefetch", "prefetch_bytes", "signature"):
             with pytest.raises(ValueError, match=name):
                 Server("localhost:0", out, None, **{name: -1})  # type: ignore[arg-type]
             with pytest.raises(TypeError, match=name):
-                Client("localhost:0", out, None, **{name: "1"})  # type: ignore[arg-type]
+                Client("localhost:1", out, None, **{name: "1"})  # type: ignore[arg-type]
         for name in ("handshake_timeout", "drain_timeout", "connect_timeout"):
             with pytest.raises(ValueError, match=name):
-                Client("localhost:0", out, None, **{name: -1})  # type: ignore[arg-type]
+                Client("localhost:1", out, None, **{name: -1})  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="codec"):
             Server("localhost:0", out, None, codec="xml")
         with pytest.raises(TypeError, match="transform"):

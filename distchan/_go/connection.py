@@ -65,7 +65,8 @@ class GoConnection(asyncio.Protocol):
         self._flush_scheduled = False
         #: What still comes is dropped.
         self._deaf = False
-        self._lost = False
+        #: No item comes or goes any longer.
+        self.lost = False
         self._reading = True
         self._last_heard = self._loop.time()
         self._deadline: asyncio.TimerHandle | None = None
@@ -79,7 +80,7 @@ class GoConnection(asyncio.Protocol):
     @property
     def writable(self) -> bool:
         """Whether an item may be sent: all before it are on their way, and the peer is there."""
-        return self._drained and not self._lost and not self.session.closed
+        return self._drained and not self.lost and not self.session.closed
 
     @property
     def flushed(self) -> bool:
@@ -258,8 +259,8 @@ class GoConnection(asyncio.Protocol):
         self.abort()
 
     def _lose(self) -> None:
-        if not self._lost:
-            self._lost = True
+        if not self.lost:
+            self.lost = True
             self._deaf = True
             self._owner.on_lost(self)
 

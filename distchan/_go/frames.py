@@ -11,11 +11,11 @@ A payload is one item, encoded and transformed. There is nothing else on this wi
 import struct
 from typing import Final
 
+from distchan._wire import wrong_signature
 from distchan.errors import FrameTooLarge, InvalidSignature, ProtocolError
 
-__all__ = ["END", "SIGNATURE", "FrameReader", "header"]
+__all__ = ["END", "FrameReader", "header"]
 
-SIGNATURE: Final = 0x7F38_B034
 #: The length that says that no frame will follow.
 END: Final = -1
 
@@ -92,9 +92,7 @@ class FrameReader:
 
     def _check(self, signature: int, length: int) -> ProtocolError | None:
         if signature != self._signature:
-            return InvalidSignature(
-                f"a frame opens with {signature:#010x} instead of {self._signature:#010x}"
-            )
+            return InvalidSignature(wrong_signature(self._signature, signature))
         if length < END:
             return ProtocolError(f"a frame of {length} bytes")
         if length > self._max_frame_size:

@@ -66,9 +66,15 @@ class GoMembership:
             self._wiring.unbind()
             raise
         self._logger.info("connected to %s", self._address)
+        # Only now may anything be dealt: before, the caller could have cancelled.
         self._joined = True
-        if connection not in self._hub.connections:  # lost since then
+        if connection.lost:
             self._conclude(connection.reason)
+            return
+        self._hub.join(connection)
+        if connection.session.ended:
+            self.on_ended(connection)
+        self._close_if_finished()
 
     async def done(self) -> None:
         await asyncio.shield(self._done)
@@ -161,13 +167,13 @@ class GoMembership:
         self._transports += 1
         self._released.clear()
         self._connection = connection
-        self._hub.join(connection)
-        self._close_if_finished()
 
     def on_items(self, connection: GoConnection, items: list[Any], size: int) -> None:
         self._hub.arrive(items, size)
 
     def on_ended(self, connection: GoConnection) -> None:
+        if not self._joined:
+            return
         self._no_more_items = True
         if self._hub.inbox is not None:
             self._hub.inbox.channel._close(None, None)

@@ -9,10 +9,12 @@ cdef class GobWriter:
     cdef list _definitions
     cdef long long _definitions_size
     cdef readonly Py_ssize_t count
+    cdef Py_ssize_t _first
 
     @cython.locals(value=bytes)
     cpdef encode(self, item)
-    cpdef complete(self, payload, Py_ssize_t known)
+    @cython.locals(needs=Py_ssize_t)
+    cpdef tuple complete(self, payload, Py_ssize_t known)
 
 
 cdef bint _is_single(bytes encoded) except -1

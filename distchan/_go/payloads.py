@@ -3,8 +3,8 @@
 A gob stream defines each type once, before the first value that needs it, and a connection is one
 such stream. But an item is encoded when it is sent, before anybody knows which connection it will
 take. So there is one encoder for all of them, which numbers the types and keeps their definitions;
-a connection knows how many of these it has passed on, and puts those that its peer lacks in front
-of the value.
+a connection knows how many of these it has passed on, and puts those that its peer lacks and the
+value needs in front of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +18,14 @@ from distchan.transforms import Transform
 __all__ = ["GobWriter"]
 
 
-class _Sealed(bytes):
-    """What the transforms have made of a value."""
+class _Payload(bytes):
+    """One of which more must be known than most tell: mostly it is the value, as it is, and needs
+    those definitions that came with the first of all."""
 
-    #: The value itself.
+    #: The value, before the transforms.
     value: bytes
+    #: How many definitions it needs.
+    needs: int
 
 
 class GobWriter:
@@ -43,8 +46,9 @@ class GobWriter:
         self._max_frame_size = max_frame_size
         self._definitions: list[bytes] = []
         self._definitions_size = 0
-        #: How many definitions there are.
+        #: How many definitions there are, and how many came with the first value (-1: none came).
         self.count = 0
+        self._first = -1
 
     def encode(self, item: Any) -> bytes:
         """The payload for a peer that knows all types so far.
@@ -64,28 +68,35 @@ class GobWriter:
             raise
 
     def _finished(self, value: bytes) -> bytes:
-        payload = value
-        if self._seal is not None:
-            payload = _Sealed(self._seal(value))
-            payload.value = value
+        payload = value if self._seal is None else self._seal(value)
         if len(payload) + self._definitions_size > self._max_frame_size:
             raise self._too_large(len(payload))
+        if self._first < 0:
+            self._first = self.count
+        if self._seal is not None or self.count != self._first:
+            payload = _Payload(payload)
+            payload.value = value
+            payload.needs = self.count
         return payload
 
-    def complete(self, payload: bytes, known: int) -> bytes:
-        """The payload for a peer that knows the first so many definitions.
+    def complete(self, payload: bytes, known: int) -> tuple[bytes, int]:
+        """The payload for a peer that knows the first so many definitions, and how many it knows
+        then.
 
         Raises EncodeError if a transform refuses it.
         """
-        if known == self.count:
-            return payload
-        value = payload.value if isinstance(payload, _Sealed) else payload
-        whole = b"".join((*self._definitions[known:], value))
+        needs, value = self._first, payload
+        if isinstance(payload, _Payload):
+            needs, value = payload.needs, payload.value
+        if known >= needs:
+            return payload, known
+        # Not those that came later: there was no talk of them when its size was found to be right.
+        whole = b"".join((*self._definitions[known:needs], value))
         if self._seal is not None:
             whole = self._seal(whole)
         if len(whole) > self._max_frame_size:
             raise self._too_large(len(payload))
-        return whole
+        return whole, needs
 
     def _keep_definitions(self, encoded: bytes) -> bytes:
         """What follows the definitions, all but the last of several messages."""

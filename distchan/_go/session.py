@@ -87,8 +87,7 @@ class GoSession:
         whole = payload
         writer = self._writer
         if writer is not None and self._known != writer.count:
-            whole = writer.complete(payload, self._known)
-            self._known = writer.count
+            whole, self._known = writer.complete(payload, self._known)
         self._add(header(self._signature, len(whole)))
         self._add(whole)
         self._unwritten.append(payload)

@@ -43,10 +43,12 @@ class GoWiring(Ends):
         super().__init__(outgoing, incoming, options)
         self.options = options
         self._writer: GobWriter | None = None
+        for channel in (outgoing, incoming):
+            if channel is not None:
+                # Raises now what is to be raised for a type that the codec does not have.
+                codecs.resolve(options.codec, channel.item_type)
         if outgoing is not None:
             self.encoder = self._make_encoder(outgoing.item_type)
-        if incoming is not None:
-            self._make_decoder(incoming.item_type)  # raises what is to be raised now
 
     def session(self) -> GoSession:
         """For a new connection."""

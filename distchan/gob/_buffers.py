@@ -4,6 +4,7 @@ The encoding of each primitive is that of https://pkg.go.dev/encoding/gob#hdr-En
 This is the Python twin of ``_buffers.pyx``.
 """
 
+import math
 import struct
 from operator import index
 from typing import Any
@@ -91,15 +92,16 @@ class Output:
 
     def write_float(self, value: Any, bits: int) -> None:
         """A float64, or a float32: the number nearest to the value, widened."""
-        try:
-            data = _DOUBLE.pack(value)
-        except struct.error:
-            if isinstance(value, int):
+        if type(value) is not float:
+            try:
+                value = math.ldexp(value, 0)  # unlike float() it refuses text
+            except OverflowError:
                 raise GobEncodeError("the number is too large for a float64") from None
-            raise wrong_type("a float", value) from None
+            except TypeError:
+                raise wrong_type("a float", value) from None
         if bits == 32:
-            data = _DOUBLE.pack(_to_single(_DOUBLE.unpack(data)[0]))
-        self.write_uint(int.from_bytes(data, "big"))
+            value = _to_single(value)
+        self.write_uint(int.from_bytes(_DOUBLE.pack(value), "big"))
 
     def write_string(self, value: Any) -> None:
         """Text as UTF-8. Bytes that are not UTF-8 are lone surrogates in it (PEP 383)."""

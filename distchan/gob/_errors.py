@@ -21,7 +21,7 @@ class GobEncodeError(EncodeError):
         super().__init__(reason, path)
         #: What is wrong.
         self.reason = reason
-        #: Where: ``Job.Items[3].Id``. Empty if it is the value itself, of a type without a name.
+        #: Where: ``Job.items[3].id``. Empty if it is the value itself, of a type without a name.
         self.path = path
 
     def __str__(self) -> str:
@@ -37,7 +37,8 @@ class GobDecodeError(DecodeError):
         self.reason = reason
         #: At which byte of the data; -1 if no byte is to blame.
         self.offset = offset
-        #: Where: ``Job.Items[3].Id``. Empty if it is the value itself, of a type without a name.
+        #: Where, in the names of the bytes: ``Job.Items[3].Id``. Empty if it is the value itself,
+        #: of a type without a name.
         self.path = path
 
     def __str__(self) -> str:
@@ -81,4 +82,4 @@ def decoding_failed(error: Exception, step: str, offset: int) -> NoReturn:
 def _in_words(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply for this interpreter's recursion limit"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error!s:.500}"

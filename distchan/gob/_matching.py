@@ -106,7 +106,7 @@ class _Builder:
             case Kind.SLICE | Kind.ARRAY:
                 return self._elements(wire, wanted, key)
             case Kind.MAP:
-                pairs = self.known[key] = MapReader(wire.key == BASIC_IDS[Kind.COMPLEX])
+                pairs = self.known[key] = MapReader(wire.key not in _SPREAD)
                 pairs.key = self.build(wire.key, wanted.key if wanted else None)
                 pairs.elem = self.build(wire.elem, wanted.elem if wanted else None)
                 return pairs
@@ -187,6 +187,13 @@ class _Builder:
         struct.by_position = wanted.is_built_by_position
         struct.make = wanted.python if struct.by_position else wanted.make
 
+
+#: Keys with whose hashes nobody can do much harm: those of text are secret, and of no more than a
+#: few dozens of numbers they are the same.
+_SPREAD: Final = {
+    BASIC_IDS[kind]
+    for kind in (Kind.BOOL, Kind.INT, Kind.UINT, Kind.FLOAT, Kind.STRING, Kind.BYTES)
+}
 
 #: A zero value, or what makes one; and which of the two it is.
 _Zero = tuple[Any, bool]

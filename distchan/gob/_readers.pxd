@@ -71,9 +71,9 @@ cdef class ArrayReader(SliceReader):
 cdef class MapReader(Reader):
     cdef public Reader key
     cdef public Reader elem
-    cdef long long most
+    cdef bint collides
 
-    @cython.locals(start=Py_ssize_t, count=Py_ssize_t, pairs=dict)
+    @cython.locals(count=Py_ssize_t, pairs=dict, hashes=set)
     cdef object read(self, Input source)
     @cython.locals(count=Py_ssize_t)
     cdef int skip(self, Input source) except -1

@@ -30,8 +30,8 @@ __all__ = [
     "UintReader",
 ]
 
-#: Of complex numbers CPython's hash is linear and not randomised.
-_MOST_COLLIDING: Final = 1000
+#: How many keys of a map may have a hash that another one has, too.
+_MOST_COLLIDING: Final = 200
 
 #: In the place of a value that each struct needs anew.
 MISSING: Final[Any] = object()
@@ -202,32 +202,41 @@ class ArrayReader(SliceReader):
 class MapReader(Reader):
     """A dict. Of a key that comes twice the last value stays.
 
-    ``collides``: anybody can make keys that have one hash, so that a dict of many takes for ever.
+    ``collides``: it is easy to make any number of keys that have one hash, as those of numbers are
+    no secret and those of tuples and structs are made of them. A dict of many takes for ever.
     """
 
     key: Reader
     elem: Reader
 
     def __init__(self, collides: bool) -> None:
-        self.most = _MOST_COLLIDING if collides else 2**62
+        self.collides = collides
 
     def read(self, source: Input) -> Any:
-        start = source.position
         count = source.read_count()
-        if count > self.most:
-            raise GobDecodeError(f"{count} complex keys; {self.most} are allowed", start)
         source.enter(count)
         pairs: dict[Any, Any] = {}
+        hashes: set[int] = set()
         key: Any = None
         try:
             while count:
                 key = self.key.read(source)
                 pairs[key] = self.elem.read(source)
                 count -= 1
+                if self.collides:
+                    hashes.add(hash(key))
+                    if len(pairs) - len(hashes) > _MOST_COLLIDING:
+                        raise self.too_many_collide(source)
         except Exception as error:
             decoding_failed(error, f"[{key!r:.100}]", source.position)
         source.leave()
         return pairs
+
+    def too_many_collide(self, source: Input) -> GobDecodeError:
+        """The error for keys that share their hash with others."""
+        return GobDecodeError(
+            f"more than {_MOST_COLLIDING} keys share their hash with others", source.position
+        )
 
     def skip(self, source: Input) -> None:
         source.enter(0)

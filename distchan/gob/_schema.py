@@ -1,11 +1,12 @@
 """From annotations to the types of Go that they stand for."""
 
 import dataclasses
+import enum
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from datetime import date, datetime
 from operator import methodcaller
 from typing import Any, Final, get_args, get_origin
 
@@ -275,8 +276,23 @@ def _require_finite(struct: Type, part: Type) -> None:
 
 
 def _inexpressible(annotation: Any) -> TypeError:
-    hint = "; use Optional for fields that may be None" if annotation in (None, type(None)) else ""
-    return TypeError(f"gob has no type for {type_name(annotation)}{hint}")
+    return TypeError(f"gob has no type for {type_name(annotation)}; {_remedy(annotation)}")
+
+
+def _remedy(annotation: Any) -> str:
+    if annotation in (None, type(None)):
+        return "use Optional for fields that may be None"
+    cls = get_origin(annotation) or annotation
+    if isinstance(cls, type):
+        if issubclass(cls, (set, frozenset, Set, Sequence)):
+            return "use a list"
+        if issubclass(cls, Mapping):
+            return "use a dict"
+        if issubclass(cls, enum.Enum):
+            return "use the type of its values"
+        if issubclass(cls, date):
+            return "use a datetime"
+    return "make it a dataclass, or say how it becomes bytes with distchan.gob.Marshaler"
 
 
 @functools.lru_cache(maxsize=256)

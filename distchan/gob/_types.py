@@ -180,7 +180,7 @@ class Type:
                 made[self] = struct
                 struct.cls = self.python
                 struct.names = tuple(field.attribute for field in self.fields)
-                struct.steps = tuple(f".{field.name}" for field in self.fields)
+                struct.steps = tuple(f".{field.attribute}" for field in self.fields)
                 struct.writers = tuple(field.type._make_writer(made) for field in self.fields)
                 return struct
         elements = ArrayWriter(self.length) if self.kind is Kind.ARRAY else SliceWriter()

@@ -254,7 +254,7 @@ class StructWriter(Writer):
 
     cls: type
     names: tuple[str, ...]  # of the attributes
-    steps: tuple[str, ...]  # the fields in a path: ".Id"
+    steps: tuple[str, ...]  # the same in a path: ".id"
     writers: tuple[Writer, ...]
 
     def write(self, out: Output, value: Any) -> None:
