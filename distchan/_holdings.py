@@ -17,12 +17,13 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from distchan._client_session import ClientSession
 from distchan._frames import Ranges, numbers_of
 from distchan._pace import Pace, now
 from distchan._ports import Sender
+from distchan._stand_in import StandIn
 from distchan._wire import (
     MOST_RESULTS,
     MOST_SETTLED,
@@ -33,6 +34,9 @@ from distchan._wire import (
 from distchan.errors import FrameTooLarge
 
 __all__ = ["Holder", "Holdings"]
+
+#: Who works on items, and ends one day.
+Worker: TypeAlias = "asyncio.Task[Any] | StandIn"
 
 # C integers in the compiled module.
 _MOST_RESULTS: Final = MOST_RESULTS
@@ -68,7 +72,7 @@ class Holder(Sender):
         "tickets",
     )
 
-    def __init__(self, holdings: "Holdings", task: "asyncio.Task[object] | None") -> None:
+    def __init__(self, holdings: "Holdings", task: "Worker | None") -> None:
         super().__init__()
         self._holdings = holdings
         self.task = task
@@ -180,7 +184,7 @@ class Holder(Sender):
             self._void = set()
         self._void.add(grip)
 
-    def on_task_done(self, task: "asyncio.Task[object]") -> None:
+    def on_task_done(self, task: "Worker") -> None:
         self.over = True
         if task.cancelled():
             self._holdings.settle(self, Outcome.RETURNED, "its task was cancelled")
@@ -197,7 +201,7 @@ class Holder(Sender):
         self._outer = _still_there(_lease.get())
         _lease.set(self)
 
-    async def leave(self, error: BaseException | None) -> None:
+    def leave(self, error: BaseException | None) -> None:
         """The block of a lease has ended, in whatever task."""
         self.over = True
         self._outer = _still_there(self._outer)
@@ -207,8 +211,15 @@ class Holder(Sender):
         holdings.conclude(self, error)
         holdings.leases.discard(self)
         holdings.on_less()
-        if error is None and holdings.owing:
-            await holdings.paid()
+
+    @property
+    def owes(self) -> bool:
+        """Whether something that was done has not been settled yet: wait for paid()."""
+        return self._holdings.owing
+
+    async def paid(self) -> None:
+        """Wait until what is done has been settled."""
+        await self._holdings.paid()
 
     def innermost_of(self, holdings: "Holdings") -> "Holder | None":
         """This lease or the nearest one around it that holds something of those holdings."""
@@ -233,7 +244,7 @@ class Holdings:
         self._logger = logger
         self._address = address
         self.session: ClientSession | None = None
-        self.tasks: dict[asyncio.Task[object], Holder] = {}
+        self.tasks: dict[Worker, Holder] = {}
         #: The one that was looked up last: mostly it is the next one, too.
         self._latest: Holder | None = None
         self.leases: set[Holder] = set()
@@ -264,7 +275,7 @@ class Holdings:
 
     # -- holders ----------------------------------------------------------------------------------
 
-    def caller(self, task: "asyncio.Task[object] | None") -> Holder | None:
+    def caller(self, task: "Worker | None") -> Holder | None:
         """The holder of the task that is asking for an item; what it holds is done."""
         if task is None:
             return None
@@ -279,13 +290,13 @@ class Holdings:
             self.on_owing()
         return holder
 
-    def _look_up(self, task: "asyncio.Task[object]") -> Holder | None:
+    def _look_up(self, task: "Worker") -> Holder | None:
         holder = self._latest
         if holder is None or holder.task is not task:
             holder = self._latest = self.tasks.get(task)
         return holder
 
-    def of_task(self, task: "asyncio.Task[object]") -> Holder | None:
+    def of_task(self, task: "Worker") -> Holder | None:
         """The holder of a task; None if that is over."""
         holder = self._look_up(task)
         if holder is None and not task.done():
@@ -300,11 +311,11 @@ class Holdings:
         self.leases.add(holder)
         return holder
 
-    def forget(self, task: "asyncio.Task[object]") -> None:
+    def forget(self, task: "Worker") -> None:
         self.tasks.pop(task, None)
         self._latest = None
 
-    def sender(self, task: "asyncio.Task[object] | None") -> Holder | None:
+    def sender(self, task: "Worker | None") -> Holder | None:
         """The holder on whose behalf a task is about to send something."""
         session = self.session
         if not self._stages or session is None or not session.keeps:

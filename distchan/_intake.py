@@ -11,6 +11,7 @@ from distchan._lease import Lease
 from distchan._pace import now
 from distchan._ports import Inlet, pop_many
 from distchan._rendezvous import Channel
+from distchan._stand_in import StandIn
 from distchan._tasks import running_task
 from distchan._wire import MOST_SETTLED
 
@@ -147,7 +148,7 @@ class Intake(Inlet):
         if isinstance(caller, Lease):
             caller.holder = self._holdings.lease()
             return caller.holder
-        if isinstance(caller, asyncio.Task) and not caller.done():
+        if isinstance(caller, (asyncio.Task, StandIn)) and not caller.done():
             return self._holdings.of_task(caller)
         task = running_task()
         return None if task is None else self._holdings.of_task(task)

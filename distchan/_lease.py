@@ -32,9 +32,7 @@ class Lease(Generic[T]):
 
     async def __aenter__(self) -> T:
         item: T = await receiving(self._channel, self, False)
-        if self.holder is not None:
-            self.id, self.attempt = self.holder.ticket
-            self.holder.enter()
+        self.begin()
         return item
 
     async def __aexit__(
@@ -43,6 +41,19 @@ class Lease(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        holder = self.end(error)
+        if holder is not None and error is None and holder.owes:
+            await holder.paid()
+
+    def begin(self) -> None:
+        """The item is there, and the block begins."""
+        if self.holder is not None:
+            self.id, self.attempt = self.holder.ticket
+            self.holder.enter()
+
+    def end(self, error: BaseException | None) -> "Holder | None":
+        """The block has ended, in that way. Returns who has held the item, if anybody did."""
         holder, self.holder = self.holder, None
         if holder is not None:
-            await holder.leave(error)
+            holder.leave(error)
+        return holder

@@ -13,6 +13,7 @@ from distchan._intake import Intake
 from distchan._member import Member
 from distchan._outbox import Outbox
 from distchan._session import Bye, Closed, Event
+from distchan._stand_in import ACTING
 from distchan._wire import Outcome
 from distchan._wiring import Wiring
 from distchan.errors import ConnectionLost, DistchanError, FrameTooLarge, RemoteError
@@ -143,7 +144,7 @@ class NativeMembership:
             if self._reconnecting is not None:
                 self._reconnecting.cancel()
                 await asyncio.wait((self._reconnecting,))
-            task = asyncio.current_task()
+            task = ACTING.get() or asyncio.current_task()
             holder = None if task is None else self._holdings.tasks.get(task)
             if holder is not None:
                 self._holdings.conclude(holder, error)

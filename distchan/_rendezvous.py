@@ -550,7 +550,7 @@ class Channel(Callee):
         if inlet is not None:
             return inlet.caller(task_of(self._loop, self._thread))
         # A Client may become the inlet while the caller waits.
-        return running_task()
+        return running_task() or task_of(self._loop, self._thread)
 
     def _available(self) -> int:
         """Items that are there and not reserved for a woken receiver."""
@@ -809,6 +809,8 @@ class Channel(Callee):
         if self._loop is not running and self._loop is not None:
             if running is None and not self._loop.is_running():
                 return
+            if task_of(self._loop, self._thread) is not None:
+                return  # a thread that may use the loop
             raise RuntimeError(
                 f"{self!r} belongs to another event loop or thread; from a thread, use "
                 "asyncio.run_coroutine_threadsafe(channel.send(item), loop)"

@@ -1,2 +1,3 @@
 cpdef running_task()
 cpdef task_of(loop, unsigned long thread)
+cpdef act(loop, stand_in)

@@ -10,7 +10,10 @@ from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["running_task", "task_of"]
+__all__ = ["act", "running_task", "task_of"]
+
+#: What act() was told last, and in which thread.
+_acting: tuple[int, object, Any] = 0, None, None
 
 _task_of: Callable[[Any], asyncio.Task[Any] | None] = (
     asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
@@ -28,6 +31,21 @@ def running_task() -> asyncio.Task[Any] | None:
 def task_of(loop: asyncio.AbstractEventLoop | None, thread: int) -> asyncio.Task[Any] | None:
     """The running task, if it is one of that loop and runs in that thread.
 
-    The thread is the one in which the loop runs: otherwise its task is not the caller.
+    The thread is the one in which the loop runs: otherwise its task is not the caller, unless
+    act() has told who is.
     """
-    return None if loop is None or thread != get_ident() else _task_of(loop)
+    if loop is None:
+        return None
+    here = get_ident()
+    if thread == here:
+        return _task_of(loop)
+    return _acting[2] if _acting[:2] == (here, loop) else None
+
+
+def act(loop: asyncio.AbstractEventLoop, stand_in: Any) -> None:
+    """This thread, which is not the loop's, may use it, and stand_in acts as the running task.
+
+    The thread is responsible for nobody else using the loop meanwhile. There is one such loop.
+    """
+    global _acting
+    _acting = get_ident(), loop, stand_in

@@ -9,7 +9,7 @@ from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint64_t
 
-__all__ = ["running_task", "task_of"]
+__all__ = ["act", "running_task", "task_of"]
 
 cdef extern from *:
     """
@@ -34,6 +34,12 @@ cdef object _current_task = asyncio.current_task
 cdef object _running_loop = asyncio._get_running_loop
 
 
+# What act() was told last.
+cdef unsigned long _acting_thread = 0
+cdef object _acting_loop = None
+cdef object _stand_in = None
+
+
 cdef inline _task_of(loop):
     if _tasks is None:
         return _current_task(loop)
@@ -53,6 +59,16 @@ cpdef running_task():
 
 
 cpdef task_of(loop, unsigned long thread):
-    if loop is None or thread != <unsigned long>PyThread_get_thread_ident():
+    if loop is None:
         return None
-    return _task_of(loop)
+    cdef unsigned long here = <unsigned long>PyThread_get_thread_ident()
+    if thread == here:
+        return _task_of(loop)
+    return _stand_in if _acting_thread == here and loop is _acting_loop else None
+
+
+cpdef act(loop, stand_in):
+    global _acting_thread, _acting_loop, _stand_in
+    _acting_thread = <unsigned long>PyThread_get_thread_ident()
+    _acting_loop = loop
+    _stand_in = stand_in

@@ -1,0 +1,5 @@
+cdef class StandIn:
+    cdef object _name
+    cdef public bint ended
+    cdef public object _exception
+    cdef list _callbacks

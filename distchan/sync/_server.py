@@ -1,0 +1,84 @@
+"""The server, for threads."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from distchan import server
+from distchan.server import ClientInfo, ServerStatistics
+from distchan.sync._channel import Channel, wrapped
+from distchan.sync._runtime import runtime
+
+__all__ = ["Server"]
+
+
+class Server:
+    """See distchan.Server, whose options it takes: a context manager whose methods block."""
+
+    def __init__(
+        self,
+        address: str | None,
+        outgoing: Channel | None,
+        incoming: Channel | None,
+        **options: Any,
+    ) -> None:
+        self._runtime = runtime()
+        self._server = server.Server(
+            address,
+            None if outgoing is None else outgoing._channel,
+            None if incoming is None else incoming._channel,
+            **options,
+        )
+        self._dead_letters = wrapped(self._server.dead_letters)
+
+    @property
+    def address(self) -> str:
+        """Where it listens: ``"127.0.0.1:5678"``, ``"[::1]:5678"`` or ``"unix:PATH"``."""
+        return self._server.address
+
+    @property
+    def num_clients(self) -> int:
+        """How many clients are connected."""
+        return self._runtime.call(lambda: self._server.num_clients)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a client is connected that can be dealt work."""
+        return self._runtime.call(lambda: self._server.ready)
+
+    @property
+    def clients(self) -> tuple[ClientInfo, ...]:
+        """The connected clients, in joining order."""
+        return self._runtime.call(lambda: self._server.clients)
+
+    @property
+    def dead_letters(self) -> Channel:
+        """Items that were given up: the newest 1,000, as distchan.DeadLetter."""
+        return self._dead_letters
+
+    def statistics(self) -> ServerStatistics:
+        """A snapshot of the server's counters."""
+        return self._runtime.call(self._server.statistics)
+
+    def wait_ready(self, clients: int = 1, timeout: float | None = None) -> None:
+        """Wait until so many clients are connected that can be dealt work."""
+        self._runtime.wait(self._server.wait_ready(clients), timeout)
+
+    def __enter__(self) -> Self:
+        self._runtime.wait(self._server.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._runtime.wait(self._server.__aexit__(kind, error, traceback))
+
+    def shutdown(self) -> None:
+        """Begin the orderly end: close ``outgoing``, or do without one what that would do."""
+        self._runtime.call(self._server.shutdown)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close in good order, see distchan.Server.aclose()."""
+        self._runtime.wait(self._server.aclose(timeout))

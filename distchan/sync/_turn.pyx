@@ -1,0 +1,41 @@
+# cython: language_level=3
+"""The right to use the loop: the compiled twin of ``_turn.py``, which takes a fifth as long."""
+
+from cpython.pythread cimport (
+    NOWAIT_LOCK,
+    WAIT_LOCK,
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+)
+
+__all__ = ["Turn"]
+
+
+cdef class Turn:
+    """See _turn.py."""
+
+    def __cinit__(self):
+        self._lock = PyThread_allocate_lock()
+        if self._lock is NULL:
+            raise MemoryError("no lock")
+        self.busy = False
+
+    def __dealloc__(self):
+        if self._lock is not NULL:
+            PyThread_free_lock(self._lock)
+
+    cpdef acquire(self):
+        if not PyThread_acquire_lock(self._lock, NOWAIT_LOCK):
+            with nogil:
+                PyThread_acquire_lock(self._lock, WAIT_LOCK)
+
+    cpdef release(self):
+        PyThread_release_lock(self._lock)
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, kind, error, traceback):
+        self.release()
