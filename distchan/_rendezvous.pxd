@@ -45,6 +45,7 @@ cdef class Channel(Callee):
     cdef object _failure
     cdef public long long _sent
     cdef public long long _received
+    cdef public object _front
 
     cpdef Sender _sender(self)
     cpdef _admit(self, item)

@@ -170,6 +170,8 @@ class Channel(Callee):
 
         self._sent = 0
         self._received = 0
+        #: As what its users know it, if not as itself.
+        self._front: object = None
 
     # -- what it is -------------------------------------------------------------------------------
 
@@ -331,7 +333,7 @@ class Channel(Callee):
     def _closed_error(self) -> DistchanError:
         if self._failure is not None:
             return self._failure.with_traceback(None)
-        error = ChannelClosed("send on a closed channel", self)
+        error = ChannelClosed("send on a closed channel", self._front or self)
         error.__cause__ = self._end
         return error
 
@@ -652,7 +654,7 @@ class Channel(Callee):
     def _end_error(self) -> BaseException:
         if self._end is not None:
             return self._end.with_traceback(None)
-        return EndOfChannel("the channel is closed and drained", self)
+        return EndOfChannel("the channel is closed and drained", self._front or self)
 
     # -- closing ----------------------------------------------------------------------------------
 
@@ -744,7 +746,8 @@ class Channel(Callee):
         if self._outlet is not None and not inlet.relays:
             raise ChannelInUse(_NO_RELAY)
         if self._closed:
-            raise ChannelClosed("the incoming channel of a Server or Client is closed", self)
+            front = self._front or self
+            raise ChannelClosed("the incoming channel of a Server or Client is closed", front)
         self._adopt_loop()
         self._inlet = inlet
 

@@ -1,5 +1,7 @@
 cdef class StandIn:
     cdef object _name
     cdef public bint ended
+    cdef public bint busy
+    cdef public bint interrupted
     cdef public object _exception
     cdef list _callbacks

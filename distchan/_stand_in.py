@@ -17,6 +17,10 @@ class StandIn:
         self._name = name
         #: The thread has ended; end() may not have been called yet.
         self.ended = False
+        #: It is in the middle of something that no signal handler may interrupt, and whether one
+        #: would have liked to.
+        self.busy = False
+        self.interrupted = False
         self._exception: BaseException | None = None
         self._callbacks: list[Callable[[Any], object]] = []
 

@@ -3,7 +3,7 @@
 import sys
 import types
 from _thread import get_ident
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -14,7 +14,7 @@ from distchan._tasks import act
 from distchan.channel import Channel as _Channel
 from distchan.channel import ChannelStatistics
 from distchan.errors import EndOfChannel
-from distchan.sync._runtime import Runtime, runtime
+from distchan.sync._runtime import Runtime, interrupt_soon, runtime
 from distchan.sync._turn import Turn
 
 __all__ = ["Channel", "Lease", "wrapped"]
@@ -49,7 +49,8 @@ class Channel:
         self._caller_thread = 0
         #: What waits and what is bound to the network; for that it is one like any other.
         self._channel = channel
-        self._runtime.wait(_adopt(channel))
+        channel._front = self
+        self._runtime.wait(_adopt, channel)
 
     @property
     def item_type(self) -> Any:
@@ -99,16 +100,22 @@ class Channel:
         """Send one item; wait until a receiver takes it or a place in the buffer is free."""
         stand_in = self._stand_in()
         channel = self._channel
-        with self._turn:
-            act(self._loop, stand_in)
-            sender = channel._sender()
-            grip = 0 if sender is None else sender.grip
-            rest = channel._start_send(item, sender, grip)
+        stand_in.busy = True
+        try:
+            with self._turn:
+                act(self._loop, stand_in)
+                sender = channel._sender()
+                grip = 0 if sender is None else sender.grip
+                rest = channel._start_send(item, sender, grip)
+        finally:
+            stand_in.busy = False
+            if stand_in.interrupted:
+                interrupt_soon(stand_in)
         if rest is not None:
             # That was to go on before anything else happens. What another thread has done since
             # may have made room: so it is tried once more, in the loop.
             rest.close()
-            self._runtime.wait(channel._send_many((item,), sender, grip), timeout)
+            self._runtime.wait(channel._send_many, (item,), sender, grip, timeout=timeout)
         else:
             self._turn.busy = True
 
@@ -121,7 +128,8 @@ class Channel:
 
         ``timeout`` is for all of them together.
         """
-        self._runtime.wait(self._runtime.call(self._channel.send_many, items), timeout)
+        sending = self._runtime.call(self._channel.send_many, items)
+        self._runtime.wait(_same, sending, timeout=timeout)
 
     # -- receiving --------------------------------------------------------------------------------
 
@@ -132,12 +140,18 @@ class Channel:
     def _receive(self, lease: "_lease.Lease[Any] | None", timeout: float | None) -> Any:
         stand_in = self._stand_in()
         channel = self._channel
-        with self._turn:
-            act(self._loop, stand_in)
-            caller = channel._caller() if lease is None else lease
-            item = channel._start_receive(caller)
+        stand_in.busy = True
+        try:
+            with self._turn:
+                act(self._loop, stand_in)
+                caller = channel._caller() if lease is None else lease
+                item = channel._start_receive(caller)
+        finally:
+            stand_in.busy = False
+            if stand_in.interrupted:
+                interrupt_soon(stand_in)
         if item is EMPTY:
-            return self._runtime.wait(channel._finish_receive(caller, False), timeout)
+            return self._runtime.wait(channel._finish_receive, caller, False, timeout=timeout)
         self._turn.busy = True
         return item
 
@@ -157,7 +171,8 @@ class Channel:
 
     def receive_many(self, limit: int, timeout: float | None = None) -> list[Any]:
         """Receive at least one and at most ``limit`` items: those that are there."""
-        return self._runtime.wait(self._runtime.call(self._channel.receive_many, limit), timeout)
+        receiving = self._runtime.call(self._channel.receive_many, limit)
+        return self._runtime.wait(_same, receiving, timeout=timeout)
 
     def lease(self, timeout: float | None = None) -> "Lease[Any]":
         """Receive one item and hold it for a block: ``with channel.lease() as item: ...``"""
@@ -172,6 +187,10 @@ async def _adopt(channel: _Channel[Any]) -> None:
     channel._adopt_loop()
     # Threads need not pause for the loop, which has a thread of its own.
     channel._longest_streak = sys.maxsize
+
+
+def _same(awaitable: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    return awaitable
 
 
 def wrapped(channel: _Channel[Any]) -> Channel:
@@ -217,4 +236,4 @@ class Lease(Generic[T]):
     ) -> None:
         holder = self._runtime.call(self._lease.end, error)
         if holder is not None and error is None and holder.owes:
-            self._runtime.wait(holder.paid())
+            self._runtime.wait(holder.paid)

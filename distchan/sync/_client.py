@@ -34,7 +34,7 @@ class Client:
         )
 
     def __enter__(self) -> Self:
-        self._runtime.wait(self._client.__aenter__())
+        self._runtime.wait(self._client.__aenter__)
         return self
 
     def __exit__(
@@ -43,12 +43,12 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._runtime.wait(self._client.__aexit__(kind, error, traceback))
+        self._runtime.wait(self._client.__aexit__, kind, error, traceback)
 
     def done(self, timeout: float | None = None) -> None:
         """Wait until all work is handed over and confirmed by the server."""
-        self._runtime.wait(self._client.done(), timeout)
+        self._runtime.wait(self._client.done, timeout=timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Close in good order, see distchan.Client.aclose()."""
-        self._runtime.wait(self._client.aclose(timeout))
+        self._runtime.wait(self._client.aclose, timeout)

@@ -11,17 +11,19 @@ import asyncio
 import atexit
 import os
 import selectors
+import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextvars import Context
+from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from distchan._stand_in import ACTING, StandIn
 from distchan._tasks import act
 from distchan.sync._turn import Turn
 
-__all__ = ["Runtime", "runtime"]
+__all__ = ["Runtime", "interrupt_soon", "runtime"]
 
 T = TypeVar("T")
 
@@ -95,16 +97,16 @@ class _Loop(asyncio.SelectorEventLoop):
 class _Life:
     """In a thread's local storage, which is emptied when the thread ends."""
 
-    def __init__(self, loop: _Loop) -> None:
-        self._loop = loop
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
         self.stand_in = StandIn(threading.current_thread().name)
         #: With which the thread ends.
         self.exception: BaseException | None = None
 
     def __del__(self) -> None:
         self.stand_in.ended = True
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.stand_in.end, self.exception)
+        if not self._runtime.is_lost:
+            self._runtime.loop.call_soon_threadsafe(self.stand_in.end, self.exception)
 
 
 class Runtime:
@@ -118,7 +120,7 @@ class Runtime:
         self.loop: Final = _Loop(self.turn)
         self.lives: Any = threading.local()
         #: The process was forked, and the loop's thread is in the other one.
-        self._is_lost = False
+        self.is_lost = False
         self._thread = threading.Thread(target=self._run, name="distchan", daemon=True)
         self._thread.start()
         atexit.register(self._stop)
@@ -128,26 +130,29 @@ class Runtime:
             self.loop.run_forever()
 
     def _stop(self) -> None:
-        if not self._is_lost:
+        if not self.is_lost:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
 
     def lose(self) -> None:
         """This process has been forked."""
-        self._is_lost = True
+        self.is_lost = True
+        if stand_in := getattr(self.lives, "stand_in", None):
+            stand_in.ended = True  # so that channels, which remember it, ask here
 
     def stand_in(self) -> StandIn:
         """That of this thread. RuntimeError in a process that was forked since."""
-        if self._is_lost:
+        if self.is_lost:
             raise RuntimeError(
                 "this was made before the process was forked, and belongs to the other one; make "
                 "channels, servers and clients in the process that uses them"
             )
         lives = self.lives
         if getattr(lives, "stand_in", None) is None:
-            lives.life = _Life(self.loop)
+            lives.life = _Life(self)
             lives.stand_in = lives.life.stand_in
             _watch_exceptions()
+            _defer_interruptions(lives.stand_in)
         stand_in: StandIn = lives.stand_in
         return stand_in
 
@@ -160,78 +165,97 @@ class Runtime:
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """What a function returns that suspends nobody."""
         stand_in = self.stand_in()
-        with self.turn:
-            act(self.loop, stand_in)
-            return function(*arguments)
+        stand_in.busy = True
+        try:
+            with self.turn:
+                act(self.loop, stand_in)
+                return function(*arguments)
+        finally:
+            stand_in.busy = False
+            if stand_in.interrupted:
+                interrupt_soon(stand_in)
 
-    def wait(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """What a coroutine returns, in the loop. Call it without the turn.
+    def wait(
+        self,
+        function: Callable[..., Awaitable[T]],
+        *arguments: Any,
+        timeout: float | None = None,
+    ) -> T:
+        """What a coroutine function returns, in the loop. Call it without the turn.
 
         Raises TimeoutError after so many seconds, when the coroutine has been cancelled; if it was
         done at that very moment, that counts. What a signal handler raises, such as
         KeyboardInterrupt, does the same.
         """
         if asyncio._get_running_loop() is not None:
-            coroutine.close()
             raise RuntimeError("a blocking call in an event loop; there, use distchan without sync")
-        waiting = _Waiting(coroutine)
+        waiting = _Waiting(function, arguments)
         self.turn.busy = False
         try:
             self.call(waiting.begin, self.loop, self.stand_in())
-            in_time = waiting.is_over(timeout)
+            if not waiting.is_over(timeout):
+                self._give_up(waiting)
         except BaseException as error:
-            if waiting.task is None:
-                coroutine.close()
-                raise
-            self._cancel(waiting)
-            if not isinstance(error, KeyboardInterrupt) or not waiting.succeeded:
+            self._give_up(waiting)
+            if not (isinstance(error, KeyboardInterrupt) and waiting.succeeded):
                 raise
             # What has been done must get into the caller's hands; that is interrupted in its place.
-            threading.Timer(_MOMENT, _thread.interrupt_main).start()
-        else:
-            if not in_time:
-                self._cancel(waiting)
+            interrupt_soon(self.stand_in())
         return waiting.result(timeout)
 
-    def _cancel(self, waiting: "_Waiting[Any]") -> None:
-        assert waiting.task is not None
-        self.call(waiting.task.cancel)
+    def _give_up(self, waiting: "_Waiting[Any]") -> None:
+        self.call(waiting.give_up)
         waiting.is_over(None)
 
 
 class _Waiting(Generic[T]):
     """A thread that waits for what a coroutine does in the loop."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._coroutine = coroutine
-        self.task: asyncio.Task[T] | None = None
-        self._over = threading.Lock()
-        self._over.acquire()
+    def __init__(self, function: Callable[..., Awaitable[T]], arguments: tuple[Any, ...]) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._given_up = False
+        #: The task that does it, once it has begun.
+        self.task: asyncio.Future[T] | None = None
+        self._over = threading.Event()
 
     def begin(self, loop: _Loop, stand_in: StandIn) -> None:
         """Have it done for a thread. In the loop's turn."""
         token = ACTING.set(stand_in)
         try:
-            self.task = asyncio.Task(self._coroutine, loop=loop)
+            loop.call_soon(self._begin)
         finally:
             ACTING.reset(token)
-        self.task.add_done_callback(lambda _: self._over.release())
+
+    def _begin(self) -> None:
+        if self._given_up:
+            return
+        self.task = asyncio.ensure_future(self._function(*self._arguments))
+        self.task.add_done_callback(lambda _: self._over.set())
+
+    def give_up(self) -> None:
+        """Nobody waits for it any longer. In the loop's turn."""
+        if self.task is not None:
+            self.task.cancel()
+        elif not self._given_up:
+            self._given_up = True
+            self._over.set()
 
     def is_over(self, timeout: float | None) -> bool:
         """Wait until it has been done, or cancelled; False if that takes longer."""
-        return self._over.acquire(timeout=-1 if timeout is None else max(0, timeout))
-
-    def result(self, timeout: float | None) -> T:
-        """What the coroutine has returned or raised."""
-        assert self.task is not None
-        if self.task.cancelled() and timeout is not None:
-            raise TimeoutError(f"not done within {timeout:g} s")
-        return self.task.result()
+        return self._over.wait(timeout)
 
     @property
     def succeeded(self) -> bool:
         """Whether there is a result."""
-        return self.task is not None and not self.task.cancelled() and not self.task.exception()
+        task = self.task
+        return task is not None and not task.cancelled() and task.exception() is None
+
+    def result(self, timeout: float | None) -> T:
+        """What the coroutine has returned or raised."""
+        if self.task is None or (self.task.cancelled() and timeout is not None):
+            raise TimeoutError(f"not done within {timeout:g} s")
+        return self.task.result()
 
 
 def _nothing() -> None:
@@ -277,3 +301,28 @@ def _watch_exceptions() -> None:
 
     excepthook.is_distchans = True  # type: ignore[attr-defined]
     threading.excepthook = excepthook
+
+
+def _defer_interruptions(stand_in: StandIn) -> None:
+    """Have Ctrl-C wait until the main thread has finished what would not bear it.
+
+    If the program handles SIGINT in its own way, that stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if stand_in.busy:
+            stand_in.interrupted = True
+        else:
+            signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+
+
+def interrupt_soon(stand_in: StandIn) -> None:
+    """Interrupt the main thread when what has just been done is in its caller's hands."""
+    stand_in.interrupted = False
+    threading.Timer(_MOMENT, _thread.interrupt_main).start()

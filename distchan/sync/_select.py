@@ -22,7 +22,7 @@ def select(
     channels = {_channel_of(case)._channel: _channel_of(case) for case in cases}
     loop = runtime()
     selecting = loop.call(lambda: _select.select(*map(_inner, cases), default=default))
-    chosen, item = loop.wait(selecting, timeout)
+    chosen, item = loop.wait(lambda: selecting, timeout=timeout)
     return None if chosen is None else channels[chosen], item
 
 

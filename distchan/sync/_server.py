@@ -61,10 +61,10 @@ class Server:
 
     def wait_ready(self, clients: int = 1, timeout: float | None = None) -> None:
         """Wait until so many clients are connected that can be dealt work."""
-        self._runtime.wait(self._server.wait_ready(clients), timeout)
+        self._runtime.wait(self._server.wait_ready, clients, timeout=timeout)
 
     def __enter__(self) -> Self:
-        self._runtime.wait(self._server.__aenter__())
+        self._runtime.wait(self._server.__aenter__)
         return self
 
     def __exit__(
@@ -73,7 +73,7 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._runtime.wait(self._server.__aexit__(kind, error, traceback))
+        self._runtime.wait(self._server.__aexit__, kind, error, traceback)
 
     def shutdown(self) -> None:
         """Begin the orderly end: close ``outgoing``, or do without one what that would do."""
@@ -81,4 +81,4 @@ class Server:
 
     def close(self, timeout: float | None = None) -> None:
         """Close in good order, see distchan.Server.aclose()."""
-        self._runtime.wait(self._server.aclose(timeout))
+        self._runtime.wait(self._server.aclose, timeout)

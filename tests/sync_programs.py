@@ -1,0 +1,105 @@
+"""Programs with blocking calls that tests start as processes: ``sync_programs.py NAME ADDRESS``."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from distchan import EndOfChannel, sync
+
+
+def echo(address: str) -> None:
+    """A worker that sends back what it gets."""
+    out, in_ = sync.Channel(int), sync.Channel(int)
+    with sync.Client(address, out, in_):
+        for item in in_:
+            out.send(item)
+        out.close()
+
+
+def serve(address: str) -> None:
+    """A server that deals numbers, and prints the sum of what comes back."""
+    out, in_ = sync.Channel(int), sync.Channel(int)
+    with sync.Server(address, out, in_) as server:
+        print(server.address, flush=True)
+
+        def feed() -> None:
+            out.send_many(range(1000))
+            out.close()
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        print(sum(in_), flush=True)
+        feeder.join()
+
+
+def compute(address: str) -> None:
+    """A worker that, for each item, holds the interpreter's lock for longer than any timeout."""
+    out, in_ = sync.Channel(int), sync.Channel(int)
+    with sync.Client(address, out, in_, heartbeat=0.1):
+        for item in in_:
+            sum(range(item))  # in C, all of it
+            out.send(item)
+
+
+def wait(address: str) -> None:
+    """Waits for an item that never comes, until Ctrl-C."""
+    in_ = sync.Channel(int)
+    with sync.Client(address, None, in_):
+        print("waiting", flush=True)
+        try:
+            in_.receive()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+
+
+def storm(address: str) -> None:
+    """Is interrupted again and again, anywhere; prints figures of its channel."""
+    channel = sync.Channel(int, 1)
+    original: Any = signal.getsignal(signal.SIGINT)
+    calling = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal calling
+        if calling:  # not between the lines of the test itself
+            calling = False
+            original(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+
+    def disturb() -> None:
+        for number in range(300):
+            os.kill(os.getpid(), signal.SIGINT)
+            channel.send(number)
+        channel.close()
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    while True:
+        try:
+            calling = True
+            channel.receive()
+            calling = False
+        except KeyboardInterrupt:
+            continue
+        except EndOfChannel:
+            break
+    calling = False
+    disturber.join()
+    figures = channel.statistics()
+    print(figures.sent, figures.received, figures.waiting_receivers)
+
+
+def forget(address: str) -> None:
+    """Ends without closing anything."""
+    client = sync.Client(address, sync.Channel(int), sync.Channel(int))
+    client.__enter__()
+    threading.Thread(target=sync.Channel(int).receive, daemon=True).start()
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    programs = (echo, serve, compute, wait, storm, forget)
+    {program.__name__: program for program in programs}[sys.argv[1]](sys.argv[2])
