@@ -10,7 +10,7 @@ from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["act", "running_task", "task_of"]
+__all__ = ["act", "running_task", "runs_in", "task_of"]
 
 #: What act() was told last, and in which thread.
 _acting: tuple[int, object, Any] = 0, None, None
@@ -40,6 +40,11 @@ def task_of(loop: asyncio.AbstractEventLoop | None, thread: int) -> asyncio.Task
     if thread == here:
         return _task_of(loop)
     return _acting[2] if _acting[:2] == (here, loop) else None
+
+
+def runs_in(thread: int) -> bool:
+    """Whether this is the thread with that number."""
+    return thread == get_ident()
 
 
 def act(loop: asyncio.AbstractEventLoop, stand_in: Any) -> None:

@@ -9,7 +9,7 @@ from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint64_t
 
-__all__ = ["act", "running_task", "task_of"]
+__all__ = ["act", "running_task", "runs_in", "task_of"]
 
 cdef extern from *:
     """
@@ -65,6 +65,10 @@ cpdef task_of(loop, unsigned long thread):
     if thread == here:
         return _task_of(loop)
     return _stand_in if _acting_thread == here and loop is _acting_loop else None
+
+
+cpdef bint runs_in(unsigned long thread):
+    return thread == <unsigned long>PyThread_get_thread_ident()
 
 
 cpdef act(loop, stand_in):

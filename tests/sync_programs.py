@@ -48,8 +48,8 @@ def wait(address: str) -> None:
     """Waits for an item that never comes, until Ctrl-C."""
     in_ = sync.Channel(int)
     with sync.Client(address, None, in_):
-        print("waiting", flush=True)
         try:
+            print("waiting", flush=True)
             in_.receive()
         except KeyboardInterrupt:
             print("interrupted", flush=True)

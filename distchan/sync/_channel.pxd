@@ -3,7 +3,7 @@ cimport cython
 from distchan._ports cimport Sender
 from distchan._rendezvous cimport Channel as Rendezvous
 from distchan._stand_in cimport StandIn
-from distchan._tasks cimport act
+from distchan._tasks cimport act, runs_in
 from distchan.sync._turn cimport Turn
 
 
@@ -14,7 +14,7 @@ cdef class Channel:
     cdef Turn _turn
     cdef public Rendezvous _channel
     cdef StandIn _caller
-    cdef object _caller_thread
+    cdef unsigned long _caller_thread
 
     @cython.locals(stand_in=StandIn)
     cdef StandIn _stand_in(self)

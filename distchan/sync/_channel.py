@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from distchan import _lease
 from distchan._calls import EMPTY
 from distchan._stand_in import StandIn
-from distchan._tasks import act
+from distchan._tasks import act, runs_in
 from distchan.channel import Channel as _Channel
 from distchan.channel import ChannelStatistics
 from distchan.errors import EndOfChannel
@@ -89,7 +89,7 @@ class Channel:
     def _stand_in(self) -> StandIn:
         """Runtime.stand_in(), faster for the thread that called last."""
         stand_in = self._caller
-        if stand_in is None or stand_in.ended or self._caller_thread != get_ident():
+        if stand_in is None or stand_in.ended or not runs_in(self._caller_thread):
             stand_in = self._caller = self._runtime.stand_in()
             self._caller_thread = get_ident()
         return stand_in
@@ -101,13 +101,14 @@ class Channel:
         stand_in = self._stand_in()
         channel = self._channel
         stand_in.busy = True
+        self._turn.acquire()
         try:
-            with self._turn:
-                act(self._loop, stand_in)
-                sender = channel._sender()
-                grip = 0 if sender is None else sender.grip
-                rest = channel._start_send(item, sender, grip)
+            act(self._loop, stand_in)
+            sender = channel._sender()
+            grip = 0 if sender is None else sender.grip
+            rest = channel._start_send(item, sender, grip)
         finally:
+            self._turn.release()
             stand_in.busy = False
             if stand_in.interrupted:
                 interrupt_soon(stand_in)
@@ -141,12 +142,13 @@ class Channel:
         stand_in = self._stand_in()
         channel = self._channel
         stand_in.busy = True
+        self._turn.acquire()
         try:
-            with self._turn:
-                act(self._loop, stand_in)
-                caller = channel._caller() if lease is None else lease
-                item = channel._start_receive(caller)
+            act(self._loop, stand_in)
+            caller = channel._caller() if lease is None else lease
+            item = channel._start_receive(caller)
         finally:
+            self._turn.release()
             stand_in.busy = False
             if stand_in.interrupted:
                 interrupt_soon(stand_in)

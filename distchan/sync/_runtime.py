@@ -14,7 +14,7 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
@@ -126,8 +126,9 @@ class Runtime:
         atexit.register(self._stop)
 
     def _run(self) -> None:
-        with self.turn:
-            self.loop.run_forever()
+        self.turn.acquire()
+        self.loop.run_forever()
+        self.turn.release()
 
     def _stop(self) -> None:
         if not self.is_lost:
@@ -166,18 +167,19 @@ class Runtime:
         """What a function returns that suspends nobody."""
         stand_in = self.stand_in()
         stand_in.busy = True
+        self.turn.acquire()
         try:
-            with self.turn:
-                act(self.loop, stand_in)
-                return function(*arguments)
+            act(self.loop, stand_in)
+            return function(*arguments)
         finally:
+            self.turn.release()
             stand_in.busy = False
             if stand_in.interrupted:
                 interrupt_soon(stand_in)
 
     def wait(
         self,
-        function: Callable[..., Awaitable[T]],
+        function: Callable[..., Coroutine[Any, Any, T]],
         *arguments: Any,
         timeout: float | None = None,
     ) -> T:
@@ -211,7 +213,9 @@ class Runtime:
 class _Waiting(Generic[T]):
     """A thread that waits for what a coroutine does in the loop."""
 
-    def __init__(self, function: Callable[..., Awaitable[T]], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, function: Callable[..., Coroutine[Any, Any, T]], arguments: tuple[Any, ...]
+    ) -> None:
         self._function = function
         self._arguments = arguments
         self._given_up = False
@@ -239,6 +243,7 @@ class _Waiting(Generic[T]):
             self.task.cancel()
         elif not self._given_up:
             self._given_up = True
+            self._function(*self._arguments).close()  # lest a coroutine be never awaited
             self._over.set()
 
     def is_over(self, timeout: float | None) -> bool:

@@ -33,9 +33,3 @@ cdef class Turn:
 
     cpdef release(self):
         PyThread_release_lock(self._lock)
-
-    def __enter__(self):
-        self.acquire()
-
-    def __exit__(self, kind, error, traceback):
-        self.release()
