@@ -163,6 +163,15 @@ PYTHON = Row(
 )
 
 
+SYNC = Row(
+    "sync",
+    "Strings of 32 bytes there and back between threads that block",
+    "items/s",
+    (Program("distchan.sync", "distchan_sync"), Program(PYZMQ, "zmq_blocking")),
+    (Comparison("distchan.sync", PYZMQ, at_least=1),),
+)
+
+
 def twin(name: str, title: str, module: str, prepare: Callable[[Any], micro.Run]) -> Row:
     def side(label: str, backend: str) -> Code:
         return Code(label, lambda: prepare(loaded(backend, module)))
@@ -280,6 +289,7 @@ IMPORT = Row(
 
 ROWS = (
     THERE,
+    SYNC,
     ONE_WAY,
     raw("raw-1MiB", "1 MiB", 1 << 20, 0.85),
     raw("raw-64KiB", "64 KiB", 1 << 16, 0.9),
