@@ -1,5 +1,4 @@
 cdef class StandIn:
-    cdef object _name
     cdef public bint ended
     cdef public bint busy
     cdef public bint interrupted

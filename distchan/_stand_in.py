@@ -13,20 +13,15 @@ class StandIn:
     Of a task's methods it has those that are needed of who holds items.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        #: The thread has ended; end() may not have been called yet.
+    def __init__(self) -> None:
+        #: The thread has ended, with that exception; conclude() may not have been called yet.
         self.ended = False
+        self._exception: BaseException | None = None
         #: It is in the middle of something that no signal handler may interrupt, and whether one
         #: would have liked to.
         self.busy = False
         self.interrupted = False
-        self._exception: BaseException | None = None
         self._callbacks: list[Callable[[Any], object]] = []
-
-    def get_name(self) -> str:
-        """The name of the thread."""
-        return self._name
 
     def done(self) -> bool:
         """Whether the thread has ended."""
@@ -41,9 +36,12 @@ class StandIn:
         self._callbacks.append(callback)
 
     def end(self, exception: BaseException | None) -> None:
-        """The thread has ended. Call it in the loop."""
-        self.ended = True
+        """The thread ends. Call it there."""
         self._exception = exception
+        self.ended = True
+
+    def conclude(self) -> None:
+        """The thread has ended. Call it in the loop."""
         for callback in self._callbacks:
             callback(self)
 

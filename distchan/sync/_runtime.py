@@ -31,6 +31,8 @@ T = TypeVar("T")
 #: many seconds each.
 _PATIENCE: Final = 10
 _NAP: Final = 50e-6
+#: How long the process may wait for it at its end, in seconds.
+_SHUTDOWN: Final = 1.0
 #: In seconds: what a call takes to return.
 _MOMENT: Final = 1e-3
 
@@ -99,14 +101,14 @@ class _Life:
 
     def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
-        self.stand_in = StandIn(threading.current_thread().name)
+        self.stand_in = StandIn()
         #: With which the thread ends.
         self.exception: BaseException | None = None
 
     def __del__(self) -> None:
-        self.stand_in.ended = True
+        self.stand_in.end(self.exception)
         if not self._runtime.is_lost:
-            self._runtime.loop.call_soon_threadsafe(self.stand_in.end, self.exception)
+            self._runtime.loop.call_soon_threadsafe(self.stand_in.conclude)
 
 
 class Runtime:
@@ -133,7 +135,7 @@ class Runtime:
     def _stop(self) -> None:
         if not self.is_lost:
             self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join()
+            self._thread.join(_SHUTDOWN)
 
     def lose(self) -> None:
         """This process has been forked."""
