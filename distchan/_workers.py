@@ -148,7 +148,7 @@ class Workers:
         elif self._drained:
             # All that was left is done: whoever has not joined by now is too late.
             for place in self._places:
-                if not place.joined.is_set():
+                if place.due is not None or not place.joined.is_set():
                     place.leave()
 
     def _leave(self, why: str) -> None:
@@ -164,7 +164,7 @@ class _Place:
         self._name = f"worker-{number}"
         self._job = job
         self._context = multiprocessing.get_context("spawn")
-        self.joined = self._context.Event()
+        self.joined: Event
         self.process: SpawnProcess | None = None
         #: When another one is to be started.
         self.due: float | None = None
