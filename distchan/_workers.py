@@ -152,9 +152,9 @@ class Workers:
                     place.leave()
 
     def _leave(self, why: str) -> None:
-        logger.info("the worker processes finish what they have in hand: %s", why)
         for place in self._places:
             place.leave()
+        logger.info("the worker processes finish what they have in hand: %s", why)
 
 
 class _Place:
