@@ -489,7 +489,7 @@ def _describe(error: Exception) -> str:
         what = type(error).__name__
     what = what.encode(errors="replace")[:MOST_WORDS].decode(errors="ignore")
     try:
-        where = "".join(traceback.format_exception(error))
+        where = "".join(traceback.format_exception(error)).rstrip()
     except Exception:  # so may be what else it is made of
         return what
     room = MOST_REASON - len(what.encode()) - 1

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 
 import distchan
-from distchan import Channel, DeadLetter, Server
+from distchan import Channel, Server
 from tests import worker_jobs
 
 ROOT = Path(__file__).parent.parent
@@ -135,7 +135,7 @@ async def test_an_exception_travels_back_with_its_traceback(
     async with commands() as start, Server("localhost:0", out, in_, max_attempts=2) as server:
         worker = await start(function, server.address, "--processes", "1")
         assert await results(out, in_, ["a", item, "b"]) == ["A", "B"]
-        letter: DeadLetter = await server.dead_letters.receive()
+        letter = await server.dead_letters.receive()
         assert (letter.item, letter.attempts) == (item, 2)
         assert letter.reason.splitlines()[0] == words
         assert "worker_jobs.py" in letter.reason
@@ -203,6 +203,30 @@ async def test_the_second_ctrl_c_stops_it_at_once(function: str, tmp_path: Path)
             pass
         worker.send_signal(signal.SIGINT)
         assert "Traceback" not in await ended(worker, 130)
+
+
+@needs_signals
+async def test_a_signal_ends_the_search_for_a_server() -> None:
+    async with commands() as start:
+        worker = await start("upper", "localhost:1", "--processes", "1")
+        assert worker.stderr is not None
+        assert b"worker-1: process" in await worker.stderr.readline()
+        worker.send_signal(signal.SIGTERM)
+        await ended(worker, 128 + signal.SIGTERM)
+
+
+@needs_signals
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_a_script_leaves_on_sigterm(processes: str) -> None:
+    async with Server("localhost:0", Channel(str), Channel(str)) as server:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, worker_jobs.__file__, server.address, processes, stderr=PIPE
+        )
+        await server.wait_ready(int(processes))
+        program.send_signal(signal.SIGTERM)
+        assert await ended(program, 128 + signal.SIGTERM) == ""
+        while server.num_clients:
+            await asyncio.sleep(0.01)
 
 
 @needs_signals
