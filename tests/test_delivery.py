@@ -16,7 +16,6 @@ import pytest
 from distchan import (
     Channel,
     Client,
-    DeadLetter,
     EndOfChannel,
     FrameTooLarge,
     Server,
