@@ -218,7 +218,8 @@ async def test_a_signal_ends_the_search_for_a_server() -> None:
 @needs_signals
 @pytest.mark.parametrize("processes", ["1", "2"])
 async def test_a_script_leaves_on_sigterm(processes: str) -> None:
-    async with Server("localhost:0", Channel(str), Channel(str)) as server:
+    out, in_ = Channel(str), Channel(str)
+    async with Server("localhost:0", out, in_, resume_timeout=0.1) as server:
         program = await asyncio.create_subprocess_exec(
             sys.executable, worker_jobs.__file__, server.address, processes, stderr=PIPE
         )
@@ -232,7 +233,7 @@ async def test_a_script_leaves_on_sigterm(processes: str) -> None:
 @needs_signals
 async def test_worker_processes_die_with_their_parent() -> None:
     out, in_ = Channel(int), Channel(int)
-    async with commands() as start, Server("localhost:0", out, in_) as server:
+    async with commands() as start, Server("localhost:0", out, in_, resume_timeout=0.1) as server:
         worker = await start("process_id", server.address, "--processes", "2")
         await server.wait_ready(2)
         worker.kill()
