@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from distchan._lease import Lease
     from distchan._run import run
     from distchan._select import select
+    from distchan._workers import work
     from distchan.channel import Channel, ChannelStatistics
     from distchan.client import Client
     from distchan.codecs import Codec
@@ -71,6 +72,7 @@ __all__ = [
     "WouldBlock",
     "run",
     "select",
+    "work",
 ]
 
 __version__ = "0.1.0"
@@ -90,6 +92,7 @@ _MODULES = {
     "Transform": "transforms",
     "run": "_run",
     "select": "_select",
+    "work": "_workers",
 }
 
 

@@ -1,11 +1,8 @@
-"""``python -m distchan`` tells what is installed: version, backend, event loop."""
+"""``python -m distchan`` tells what is installed; with arguments it is the command ``distchan``."""
 
-from importlib.util import find_spec
-from pathlib import Path
+import sys
 
-import distchan
+from distchan._cli import main
 
 if __name__ == "__main__":
-    loop = "asyncio" if find_spec("uvloop") is None else "uvloop"
-    print(f"distchan {distchan.__version__}, backend {distchan.BACKEND}, event loop {loop}")
-    print(f"in {Path(distchan.__file__).parent}")
+    sys.exit(main())

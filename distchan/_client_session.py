@@ -33,7 +33,7 @@ from distchan._session import (
     check_size,
     words,
 )
-from distchan._wire import DATA_KINDS, DATA_PREFIX, HEADER_SIZE, Kind, Outcome
+from distchan._wire import DATA_KINDS, DATA_PREFIX, HEADER_SIZE, MOST_REASON, Kind, Outcome
 from distchan.errors import DecodeError, DistchanError, ProtocolError
 from distchan.transforms import Transform
 
@@ -218,7 +218,7 @@ class ClientSession(Session):
         self._settled += len(items)
         if outcome != Outcome.RETURNED:  # which also happens to those that were not handed out
             self.announced = max(self.announced, items[-1] + 1)
-        self._for_data().add_settle(self.sent, outcome, items, [words(reason)])
+        self._for_data().add_settle(self.sent, outcome, items, [words(reason, MOST_REASON)])
         self._added()
 
     def _for_data(self) -> Encoder:

@@ -20,7 +20,8 @@ class DeadLetter(Generic[T]):
     item: T | bytes
     """The item; its encoded form if that does not decode."""
     reason: str
-    """Why the last attempt failed."""
+    """Why the last attempt failed. If by an exception, that is the first line; the end of its
+    traceback follows, 8 KiB at most in all."""
     attempts: int
     """How many there have been."""
 

@@ -14,6 +14,7 @@ and what it sends for it is dropped.
 import asyncio
 import logging
 import struct
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -25,8 +26,10 @@ from distchan._pace import Pace, now
 from distchan._ports import Sender
 from distchan._stand_in import StandIn
 from distchan._wire import (
+    MOST_REASON,
     MOST_RESULTS,
     MOST_SETTLED,
+    MOST_WORDS,
     RESULT_LENGTH_SIZE,
     TICKET_SIZE,
     Outcome,
@@ -479,10 +482,18 @@ def _settle(session: ClientSession, items: list[int], results: list[bytes], size
 
 
 def _describe(error: Exception) -> str:
+    """What it is, in the first line, and the end of its traceback."""
     try:
-        return f"{type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"
     except Exception:  # its __str__ is the user's
-        return type(error).__name__
+        what = type(error).__name__
+    what = what.encode(errors="replace")[:MOST_WORDS].decode(errors="ignore")
+    try:
+        where = "".join(traceback.format_exception(error)).rstrip()
+    except Exception:  # so may be what else it is made of
+        return what
+    room = MOST_REASON - len(what.encode()) - 1
+    return f"{what}\n{where.encode(errors='replace')[-room:].decode(errors='ignore')}"
 
 
 def _still_there(lease: Holder | None) -> Holder | None:

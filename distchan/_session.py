@@ -26,7 +26,7 @@ from distchan._frames import GivenBack, Items, Results, Undecodable
 from distchan._framing import Decoder, Encoder
 from distchan._handshake import Hello
 from distchan._shapes import Shape
-from distchan._wire import Kind
+from distchan._wire import MOST_WORDS, Kind
 from distchan.errors import (
     ConnectionLost,
     DistchanError,
@@ -55,8 +55,6 @@ __all__ = [
 COUNT: Final = struct.Struct("<Q")
 TWO_COUNTS: Final = struct.Struct("<QQ")
 THREE_COUNTS: Final = struct.Struct("<QQQ")
-#: Of a reason, in bytes.
-_MOST_WORDS: Final = 1000
 #: With so many bytes waiting to be written, PING is not answered: the peer does not read.
 _MOST_PENDING: Final = 1024 * 1024
 
@@ -318,9 +316,9 @@ def check_size(kind: str, body: bytes, size: int) -> None:
         raise ProtocolError(f"a {kind} frame of {len(body)} bytes")
 
 
-def words(text: str) -> bytes:
-    """UTF-8 of at most what fits into a control frame, whole characters only."""
-    return text.encode(errors="replace")[:_MOST_WORDS].decode(errors="ignore").encode()
+def words(text: str, most: int = MOST_WORDS) -> bytes:
+    """UTF-8 of at most so many bytes, whole characters only."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore").encode()
 
 
 def _both(sends: Shape | None, receives: Shape | None) -> bool:

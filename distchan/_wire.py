@@ -34,6 +34,10 @@ RESULT_LENGTH_SIZE: Final = 4
 CONTROL_LIMIT: Final = 64 * 1024
 #: The most items that one SETTLE frame may settle: they fit into CONTROL_LIMIT.
 MOST_SETTLED: Final = 4096
+#: In bytes, from this library: words in a control frame; the reason why items failed, which has a
+#: traceback and fits into CONTROL_LIMIT beside the numbers of the items.
+MOST_WORDS: Final = 1000
+MOST_REASON: Final = 8192
 #: The most results in one SETTLE frame. Empty ones have no size that would limit them.
 MOST_RESULTS: Final = 65_536
 #: The largest ``max_frame_size`` whose frames have a length that fits an int32.

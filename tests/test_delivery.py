@@ -16,7 +16,6 @@ import pytest
 from distchan import (
     Channel,
     Client,
-    DeadLetter,
     EndOfChannel,
     FrameTooLarge,
     Server,
@@ -878,8 +877,12 @@ class TestDeadLetters:
             assert sorted([result async for result in p.in_]) == ["A", "B"]
             assert await worker == list(range(1, most + 1))
             assert (p.figures.dead_lettered, p.figures.dealt) == (1, 2 + most)
-            letters = [letter async for letter in ended(p.server.dead_letters)]
-            assert letters == [DeadLetter("poison", f"Oops: number {most}", most)]
+            (letter,) = [letter async for letter in ended(p.server.dead_letters)]
+            assert (letter.item, letter.attempts) == ("poison", most)
+            what, *traceback, last = letter.reason.splitlines()
+            assert what == f"Oops: number {most}"
+            assert '    raise Oops(f"number {lease.attempt}")' in traceback
+            assert last.endswith(what)
         assert f"is given up after {most} attempts: Oops: number {most}" in caplog.text
 
     async def test_what_was_given_back_does_not_count(self) -> None:

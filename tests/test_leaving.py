@@ -57,11 +57,28 @@ async def test_an_exception_that_passes_through_the_block_is_an_attempt() -> Non
                     await w_in.receive()
                     raise ZeroDivisionError("too much")
         letter = await server.dead_letters.receive()
-        assert (letter.item, letter.reason, letter.attempts) == (
-            1,
-            "ZeroDivisionError: too much",
-            2,
-        )
+        what, *traceback = letter.reason.splitlines()
+        assert (letter.item, what, letter.attempts) == (1, "ZeroDivisionError: too much", 2)
+        assert '    raise ZeroDivisionError("too much")' in traceback
+
+
+async def test_the_reason_of_a_failure_has_its_words_and_the_end_of_its_traceback() -> None:
+    def fail(depth: int) -> None:
+        if not depth:
+            raise ValueError("é" * 100_000)
+        (lambda: fail(depth - 1))()
+
+    out, w_in = Channel(int, capacity=1), Channel(int)
+    out.send_nowait(1)
+    async with Server("localhost:0", out, None, max_attempts=1) as server:
+        async with Client(server.address, None, w_in):
+            with pytest.raises(ValueError):
+                async with w_in.lease():
+                    fail(100)
+            letter = await server.dead_letters.receive()
+        assert letter.reason.startswith("ValueError: éé")
+        assert letter.reason.endswith("éé")
+        assert 8000 < len(letter.reason.encode()) <= 8192
 
 
 async def test_an_item_on_its_way_to_a_waiting_task_is_given_back_by_a_client_that_fails() -> None:

@@ -421,7 +421,7 @@ class TestSettling:
         link.client.give_back(Outcome.FAILED, [0], "é" * 100_000)
         (event,), _ = link.carry()
         assert isinstance(event, GivenBack)
-        assert event.reason == "é" * 500
+        assert event.reason == "é" * 4096
 
     def test_with_a_result_that_does_not_decode_has_no_results_and_gives_the_item_back(
         self,

@@ -1,0 +1,129 @@
+"""The command line: ``distchan worker ...``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import distchan
+
+__all__ = ["main"]
+
+_EXAMPLES = """\
+examples:
+  distchan worker shop.images:resize localhost:5678
+      calls resize(item) in package shop, module images, in as many processes as there are CPUs
+  distchan worker shop.images:resize unix:/run/shop.sock --processes 2 --threads 4
+      works on eight items at a time
+  python -m distchan worker tasks:fetch host:5678 --processes 1 --threads 100
+      if fetch is an `async def` function: a hundred items at a time in one event loop
+
+signals:
+  SIGTERM, SIGINT   finish the items in hand, give back the others, leave
+  SIGINT, again     stop at once
+
+exit status: 0 the server has no more work; 1 no server, refused, or the connection was lost;
+2 wrong usage; 143 left on SIGTERM; 130 on SIGINT
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments say (default: those of the process). Returns the exit status.
+
+    Raises SystemExit(2) for wrong usage.
+    """
+    parser = argparse.ArgumentParser(
+        prog="distchan", description="Typed channels between processes. Alone: what is installed."
+    )
+    worker = parser.add_subparsers(dest="command", title="commands").add_parser(
+        "worker",
+        help="call a function for each item of a server",
+        description="Calls a function for each item of a server, and sends back what it returns. "
+        "Its annotations are the types of items and results; an exception is sent back as the "
+        "reason why the item failed, with its traceback. A process that crashes is restarted.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    worker.add_argument("function", metavar="MODULE:FUNCTION", help="e.g. package.module:function")
+    worker.add_argument("address", metavar="ADDRESS", help="HOST:PORT or unix:PATH")
+    worker.add_argument(
+        "--processes", type=_count, default=_cpus(), metavar="N", help="default: %(default)s (CPUs)"
+    )
+    worker.add_argument(
+        "--threads",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="items at a time in each process; tasks, if it is an async function (default: 1)",
+    )
+    worker.add_argument(
+        "--codec",
+        choices=["msgpack", "json", "gob", "raw", "pickle"],
+        default="msgpack",
+        help="that of the server (default: %(default)s)",
+    )
+    worker.add_argument(
+        "--connect-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="to go on trying while there is no server (default: 30)",
+    )
+    worker.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="of what is written to stderr (default: %(default)s)",
+    )
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        _tell_what_is_installed()
+        return 0
+    return _work(worker, parsed)
+
+
+def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
+    from distchan._callee import Callee, load
+    from distchan._workers import Job, Workers, log_to_stderr
+    from distchan.channel import Channel
+    from distchan.client import Client
+
+    if os.getcwd() not in sys.path:  # the script `distchan` is somewhere else
+        sys.path.insert(0, os.getcwd())
+    options = {"codec": parsed.codec, "connect_timeout": parsed.connect_timeout}
+    try:
+        Client(parsed.address, None, Channel(), **options)
+        Callee(load(parsed.function))
+    except (ImportError, TypeError, ValueError) as error:
+        parser.error(str(error))
+    log_to_stderr(parsed.log_level)
+    job = Job(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)
+    try:
+        received = Workers(job, parsed.processes).run()
+    except KeyboardInterrupt:
+        return 130
+    except distchan.DistchanError as error:
+        print(f"distchan: {error}", file=sys.stderr)
+        return 1
+    return 0 if received is None else 128 + received
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
+    return number
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _tell_what_is_installed() -> None:
+    loop = "asyncio" if find_spec("uvloop") is None else "uvloop"
+    print(f"distchan {distchan.__version__}, backend {distchan.BACKEND}, event loop {loop}")
+    print(f"in {Path(distchan.__file__).parent}")

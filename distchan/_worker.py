@@ -1,0 +1,205 @@
+"""What one worker process does: it calls a function for each item, and sends what that returns."""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from distchan import _run, sync
+from distchan._callee import Callee
+from distchan._signals import Leaving, Signals
+from distchan._typecheck import type_name
+from distchan.channel import Channel
+from distchan.client import Client
+from distchan.errors import EndOfChannel
+
+__all__ = ["serve"]
+
+logger = logging.getLogger("distchan")
+
+
+def serve(
+    callee: Callee,
+    address: str,
+    *,
+    threads: int,
+    options: Mapping[str, Any],
+    on_joined: Callable[[], object] = lambda: None,
+) -> int | None:
+    """Work until there is no more work, or a signal comes. Returns its number, or None.
+
+    on_joined: called when the server has accepted us.
+
+    Raises what entering and leaving a Client does, and ConnectionLost.
+    """
+    work = _Async if callee.is_async else _Blocking
+    with Signals(_leave) as signals:
+        try:
+            work(callee, address, signals, on_joined).run(threads, options)
+        except Leaving:
+            pass  # before it had joined
+    if signals.number is None:
+        logger.info("%s: there is no more work", callee.name)
+    else:
+        logger.info("%s: left on signal %d", callee.name, signals.number)
+    return signals.number
+
+
+def _leave() -> None:
+    raise Leaving
+
+
+class _Work:
+    """What both kinds of functions have in common."""
+
+    def __init__(
+        self, callee: Callee, address: str, signals: Signals, on_joined: Callable[[], object]
+    ) -> None:
+        self._callee = callee
+        self._address = address
+        self._signals = signals
+        self._on_joined = on_joined
+
+    def _tell_joined(self) -> None:
+        self._on_joined()
+        result_type = self._callee.result_type
+        logger.info(
+            "%s works for %s: %s -> %s",
+            self._callee.name,
+            self._address,
+            type_name(self._callee.item_type),
+            type_name(result_type),
+        )
+
+    def _tell_failed(self, lease: Any, error: Exception) -> None:
+        # Not as an exception that is propagating: what is logged are the user's frames.
+        logger.error(
+            "%s failed over item %s, attempt %s",
+            self._callee.name,
+            lease.id,
+            lease.attempt,
+            exc_info=error,
+        )
+
+    def _exit(self, error: SystemExit) -> RuntimeError:
+        # It would take only this thread or task, and would give the item back as if it were fine.
+        return RuntimeError(f"{self._callee.name} called sys.exit({error.code!r})")
+
+
+class _Blocking(_Work):
+    """A function, called in threads; the main thread waits for them, and for signals."""
+
+    def run(self, threads: int, options: Mapping[str, Any]) -> None:
+        callee = self._callee
+        self._in = sync.Channel(callee.item_type)
+        self._out = None if callee.result_type is None else sync.Channel(callee.result_type)
+        # Of the ends of threads, with their errors, and of None for a signal. Signal handlers may
+        # put something into a SimpleQueue whatever they have interrupted.
+        events: queue.SimpleQueue[tuple[Exception | None] | None] = queue.SimpleQueue()
+
+        def run() -> None:
+            error = None
+            try:
+                self._loop()
+            except Exception as caught:
+                error = caught
+            events.put((error,))
+
+        with sync.Client(self._address, self._out, self._in, **options):
+            self._signals.stop = lambda: events.put(None)
+            self._tell_joined()
+            for number in range(threads):
+                # The second SIGINT ends the process, whatever the function is about.
+                threading.Thread(target=run, name=f"{callee.name}-{number}", daemon=True).start()
+            running, first_error = threads, None
+            while running:
+                event = events.get()
+                if event is None:
+                    self._in.close()
+                else:
+                    running -= 1
+                    first_error = first_error or event[0]
+            if first_error is not None:
+                raise first_error
+
+    def _loop(self) -> None:
+        while self._signals.number is None:
+            lease = self._in.lease()
+            received = False
+            try:
+                with lease as item:
+                    received = True
+                    self._process(item)
+            except Exception as error:
+                if received:
+                    self._tell_failed(lease, error)
+                elif isinstance(error, EndOfChannel):
+                    return
+                else:
+                    raise
+
+    def _process(self, item: Any) -> None:
+        try:
+            result = self._callee.call(item)
+        except SystemExit as error:
+            raise self._exit(error) from error
+        if self._out is not None:
+            self._out.send(result)
+
+
+class _Async(_Work):
+    """An async function, called in tasks."""
+
+    def run(self, threads: int, options: Mapping[str, Any]) -> None:
+        _run.run(self._main(threads, options))
+
+    async def _main(self, tasks: int, options: Mapping[str, Any]) -> None:
+        loop, main = asyncio.get_running_loop(), asyncio.current_task()
+        assert main is not None
+        self._signals.stop = lambda: loop.call_soon_threadsafe(main.cancel)
+        callee = self._callee
+        self._in = Channel(callee.item_type)
+        self._out = None if callee.result_type is None else Channel(callee.result_type)
+        try:
+            async with Client(self._address, self._out, self._in, **options):
+                self._signals.stop = lambda: loop.call_soon_threadsafe(self._in.close)
+                self._tell_joined()
+                loops = [asyncio.create_task(self._loop()) for _ in range(tasks)]
+                for error in await asyncio.gather(*loops, return_exceptions=True):
+                    if error is not None:
+                        raise error
+        except asyncio.CancelledError:
+            if self._signals.number is None:
+                raise
+            raise Leaving from None
+
+    async def _loop(self) -> None:
+        while self._signals.number is None:
+            lease = self._in.lease()
+            received = False
+            try:
+                async with lease as item:
+                    received = True
+                    await self._process(item)
+            except Exception as error:
+                if received:
+                    self._tell_failed(lease, error)
+                elif isinstance(error, EndOfChannel):
+                    return
+                else:
+                    raise
+
+    async def _process(self, item: Any) -> None:
+        try:
+            result = await self._callee.call(item)
+        except SystemExit as error:
+            raise self._exit(error) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RuntimeError(f"{self._callee.name} cancelled itself") from error
+        if self._out is not None:
+            await self._out.send(result)

@@ -1,0 +1,253 @@
+"""Worker processes: started, restarted if they crash, and told to leave."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
+from typing import Any, Final, NamedTuple
+
+from distchan import _address
+from distchan._callee import Callee, load, name_of
+from distchan._signals import Signals
+from distchan._worker import serve
+from distchan.errors import ConnectError
+
+__all__ = ["Workers", "log_to_stderr", "work"]
+
+logger = logging.getLogger("distchan")
+
+#: In seconds: the first pause before a restart, the longest, and how long a process has to run for
+#: the next pause to be the first again.
+_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_STABLE: Final = 10.0
+
+#: With which a process ends for which another one would fare no better. (EX_CONFIG of sysexits.h)
+_FINAL: Final = 78
+
+
+def work(
+    function: Callable[..., Any],
+    address: str,
+    *,
+    processes: int = 1,
+    threads: int = 1,
+    **options: Any,
+) -> None:
+    """Call a function for each item of the server at an address, and send what it returns.
+
+    Blocks until the server has no more work. ``distchan worker`` does the same from the command
+    line. The types of items and results are the annotations of the function's only required
+    parameter and of its result (default: Any); one that is annotated to return None sends no
+    results. An exception in the function fails the item, with the traceback as the reason: it is
+    dealt again, and ends among the server's dead letters.
+
+    function: called in threads; an ``async def`` function is called in tasks of one event loop.
+    processes: with 1 (default) this process does the work. Otherwise so many others are started,
+        which import the function (by ``multiprocessing``: where a script calls this, it must do so
+        under ``if __name__ == "__main__"``); one that crashes is started again.
+    threads: how many items each process works on at a time (default: 1).
+    options: those of a Client, without ``sock``.
+
+    SIGTERM or SIGINT, if this is the main thread: the items in hand are finished, the others go
+    back to the server, and SystemExit(143) or KeyboardInterrupt is raised. The second SIGINT raises
+    KeyboardInterrupt at once.
+
+    Raises TypeError for a function that does not take one item, or that other processes cannot
+    import; ValueError for a wrong address or number; what a Client raises if it cannot join
+    or loses its server, which is always ConnectError if there are several processes: they log why.
+    """
+    for name, number in (("processes", processes), ("threads", threads)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+    _address.parse(address)
+    callee = Callee(function)
+    if processes == 1:
+        received = serve(callee, address, threads=threads, options=options)
+    else:
+        job = Job(name_of(function), address, threads, options)
+        received = Workers(job, processes).run()
+    if received == signal.SIGINT:
+        raise KeyboardInterrupt
+    if received is not None:
+        raise SystemExit(128 + received)
+
+
+class Job(NamedTuple):
+    """What each process is told."""
+
+    function: str
+    address: str
+    threads: int
+    options: Mapping[str, Any]
+    #: None: logging is as Python has it.
+    log_level: str | None = None
+
+
+class Workers:
+    """A number of processes with the same job."""
+
+    def __init__(self, job: Job, count: int) -> None:
+        self._job = job
+        self._places = [_Place(number, job) for number in range(1, count + 1)]
+        #: Some process has seen the end of the work.
+        self._drained = False
+        self._failed = False
+
+    def run(self) -> int | None:
+        """Work until there is no more work, or a signal comes. Returns its number, or None.
+
+        Raises ConnectError if the processes cannot join or lose their server.
+        """
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        with reader, writer, Signals(lambda: writer.send_bytes(b"!")) as signals:
+            try:
+                for place in self._places:
+                    place.start()
+                while any(place.is_busy for place in self._places):
+                    if reader in wait([reader, *self._sentinels()], self._until_next_start()):
+                        reader.recv_bytes()
+                        self._leave(f"signal {signals.number}")
+                    self._look_around(leaving=signals.number is not None)
+            finally:
+                for place in self._places:
+                    place.kill()
+        if signals.number is None and self._failed and not self._drained:
+            raise ConnectError(f"the worker processes cannot work for {self._job.address}")
+        return signals.number
+
+    def _sentinels(self) -> list[int]:
+        return [place.process.sentinel for place in self._places if place.process is not None]
+
+    def _until_next_start(self) -> float | None:
+        due = [place.due for place in self._places if place.due is not None]
+        return max(0, min(due) - time.monotonic()) if due else None
+
+    def _look_around(self, *, leaving: bool) -> None:
+        for place in self._places:
+            if place.due is not None and place.due <= time.monotonic():
+                place.start()
+            code = place.ended()
+            if code is None:
+                continue
+            if code == 0:
+                self._drained = True
+            elif code == _FINAL:
+                self._failed = True
+            elif not leaving and not self._drained and not self._failed:
+                place.start_later(code)
+        if self._failed and not self._drained and not leaving:
+            self._leave("one of them cannot go on")
+        elif self._drained:
+            # All that was left is done: whoever has not joined by now is too late.
+            for place in self._places:
+                if place.due is not None or not place.joined.is_set():
+                    place.leave()
+
+    def _leave(self, why: str) -> None:
+        for place in self._places:
+            place.leave()
+        logger.info("the worker processes finish what they have in hand: %s", why)
+
+
+class _Place:
+    """One of several processes, and those that come in its place."""
+
+    def __init__(self, number: int, job: Job) -> None:
+        self._name = f"worker-{number}"
+        self._job = job
+        self._context = multiprocessing.get_context("spawn")
+        self.joined: Event
+        self.process: SpawnProcess | None = None
+        #: When another one is to be started.
+        self.due: float | None = None
+        self._pause = _PAUSE
+        self._started = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        return self.process is not None or self.due is not None
+
+    def start(self) -> None:
+        self.due = None
+        self._started = time.monotonic()
+        # A new one, as the one before may have died while it held the lock of the old one.
+        self.joined = self._context.Event()
+        arguments = self._job, self.joined
+        self.process = self._context.Process(target=_main, args=arguments, name=self._name)
+        self.process.start()
+        logger.info("%s: process %d started", self._name, self.process.pid)
+
+    def start_later(self, code: int) -> None:
+        if time.monotonic() - self._started >= _STABLE:
+            self._pause = _PAUSE
+        logger.warning(
+            "%s crashed with %s; another one is started in %.1f s",
+            self._name,
+            f"signal {-code}" if code < 0 else f"exit code {code}",
+            self._pause,
+        )
+        self.due = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def ended(self) -> int | None:
+        """The exit code of a process that has ended since the last time."""
+        code = None if self.process is None else self.process.exitcode
+        if code is not None:
+            self.process = None
+        return code
+
+    def leave(self) -> None:
+        self.due = None
+        if self.process is not None:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+
+
+def _main(job: Job, joined: Event) -> None:
+    """What a worker process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first one decides
+    threading.Thread(target=_die_with_parent, name="distchan-parent", daemon=True).start()
+    if job.log_level is not None:
+        log_to_stderr(job.log_level)
+    try:
+        callee = Callee(load(job.function))
+        received = serve(
+            callee,
+            job.address,
+            threads=job.threads,
+            options=job.options,
+            on_joined=joined.set,
+        )
+    except Exception as error:
+        logger.error("%s cannot work for %s: %s", job.function, job.address, error)
+        sys.exit(_FINAL)
+    sys.exit(0 if received is None else 128 + received)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def log_to_stderr(level: str) -> None:
+    """Show what is logged, and which process it is from."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(processName)s %(process)d: %(message)s")
+    )
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())

@@ -1,0 +1,95 @@
+"""Functions for the workers of test_worker.py, which tell in files what they do."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import distchan
+
+
+def upper(text: str) -> str:
+    if text == "bad":
+        raise ValueError("no good")
+    if text == "exit":
+        sys.exit("enough")
+    if text == "crash":
+        os._exit(9)
+    return text.upper()
+
+
+async def async_upper(text: str) -> str:
+    if text == "cancel":
+        raise asyncio.CancelledError
+    await asyncio.sleep(0)
+    return upper(text)
+
+
+_together = threading.Barrier(2)
+
+
+def both(text: str) -> str:
+    _together.wait()  # for another thread
+    return text.upper()
+
+
+_met: list[asyncio.Event] = []
+
+
+async def async_both(text: str) -> str:
+    _met.append(asyncio.Event())
+    if len(_met) == 2:
+        for event in _met:
+            event.set()
+    await _met[0].wait()
+    return text.upper()
+
+
+def touch(path: str) -> None:
+    Path(path).touch()
+
+
+def plain(item):  # type: ignore[no-untyped-def]
+    return item
+
+
+def hold(path: str) -> str:
+    """Lasts until a file is there; another one tells that it has begun."""
+    Path(path + ".begun").touch()
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return path
+
+
+async def async_hold(path: str) -> str:
+    return await asyncio.to_thread(hold, path)
+
+
+def process_id(number: int) -> int:
+    return os.getpid()
+
+
+def yields(text: str):  # type: ignore[no-untyped-def]
+    yield text
+
+
+def two(first: str, second: str) -> str:
+    return first + second
+
+
+def nothing() -> str:
+    return ""
+
+
+not_callable = 5
+
+
+def main() -> None:
+    """A program of its own: distchan.work(address, processes)."""
+    distchan.work(upper, sys.argv[1], processes=int(sys.argv[2]), connect_timeout=0)
+
+
+if __name__ == "__main__":
+    main()
