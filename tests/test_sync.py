@@ -1,6 +1,5 @@
 """distchan.sync: what its channels, servers and clients promise to threads."""
 
-import _thread
 import asyncio
 import contextlib
 import contextvars
@@ -454,7 +453,7 @@ def test_ctrl_c_loses_no_item(arrived: bool, monkeypatch: pytest.MonkeyPatch) ->
                 original(waiting, timeout)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_thread, "interrupt_main", interrupted.set)
+    monkeypatch.setattr(_runtime, "_interrupt_main", interrupted.set)
     monkeypatch.setattr(_runtime._Waiting, "is_over", is_over)
     if arrived:
         assert channel.receive() == 1

@@ -332,4 +332,13 @@ def _defer_interruptions(stand_in: StandIn) -> None:
 def interrupt_soon(stand_in: StandIn) -> None:
     """Interrupt the main thread when what has just been done is in its caller's hands."""
     stand_in.interrupted = False
-    threading.Timer(_MOMENT, _thread.interrupt_main).start()
+    threading.Timer(_MOMENT, _interrupt_main).start()
+
+
+def _interrupt_main() -> None:
+    if hasattr(signal, "pthread_kill"):  # also if it waits for a lock
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
