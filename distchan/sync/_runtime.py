@@ -20,7 +20,6 @@ from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from distchan._stand_in import ACTING, StandIn
-from distchan._tasks import act
 from distchan.sync._turn import Turn
 
 __all__ = ["Runtime", "interrupt_soon", "runtime"]
@@ -169,12 +168,9 @@ class Runtime:
         """What a function returns that suspends nobody."""
         stand_in = self.stand_in()
         stand_in.busy = True
-        self.turn.acquire()
         try:
-            act(self.loop, stand_in)
-            return function(*arguments)
+            return self.turn.use(self.loop, stand_in, function, arguments)
         finally:
-            self.turn.release()
             stand_in.busy = False
             if stand_in.interrupted:
                 interrupt_soon(stand_in)

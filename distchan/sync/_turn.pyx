@@ -10,6 +10,8 @@ from cpython.pythread cimport (
     PyThread_release_lock,
 )
 
+from distchan._tasks cimport act
+
 __all__ = ["Turn"]
 
 
@@ -33,3 +35,11 @@ cdef class Turn:
 
     cpdef release(self):
         PyThread_release_lock(self._lock)
+
+    def use(self, loop, stand_in, function, arguments):
+        self.acquire()  # which no signal handler interrupts, as no Python code does it
+        try:
+            act(loop, stand_in)
+            return function(*arguments)
+        finally:
+            self.release()
