@@ -1,4 +1,4 @@
-"""The programs in the README and docs/go.md pass the type checker; the first two run as printed."""
+"""The programs in the README and docs/ run and pass the type checker."""
 
 import re
 import subprocess
@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parent.parent / "README.md"
-GO_GUIDE = README.parent / "docs" / "go.md"
-PROGRAMS = re.findall(
-    r"^```python\n(.*?)^```",
-    README.read_text("utf-8") + GO_GUIDE.read_text("utf-8"),
-    re.MULTILINE | re.DOTALL,
-)
+PROGRAMS = [
+    program
+    for page in (README, *sorted((README.parent / "docs").glob("*.md")))
+    for program in re.findall(
+        r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+]
 
 
 @pytest.fixture
@@ -55,6 +56,21 @@ def test_programs_pass_the_type_checker(number: int, tmp_path: Path) -> None:
         cwd=README.parent,
     )
     assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.parametrize("number", range(2, len(PROGRAMS)))
+def test_programs_run(number: int, tmp_path: Path) -> None:
+    """The first two do so above; others are there to be imported."""
+    program = tmp_path / f"program{number}.py"
+    program.write_text(PROGRAMS[number], "utf-8")
+    outcome = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import program{number}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
 def test_the_module_tells_what_is_installed() -> None:
