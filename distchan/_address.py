@@ -10,11 +10,22 @@ from typing import Any
 
 import msgspec
 
-from distchan.errors import AddressInUse
+from distchan.errors import AddressInUse, InsecureConnection
 
-__all__ = ["BACKLOG", "TcpAddress", "UnixAddress", "UnixPath", "listen", "parse", "spell"]
+__all__ = [
+    "BACKLOG",
+    "TcpAddress",
+    "UnixAddress",
+    "UnixPath",
+    "listen",
+    "parse",
+    "require_local",
+    "spell",
+]
 
 BACKLOG = 512
+
+_LOCAL = ("localhost", "::1")
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -68,6 +79,17 @@ def parse(address: str) -> TcpAddress | UnixAddress:
     if int(port) > 65535:
         raise ValueError(f"the port of an address is 0 to 65535, got {address!r}")
     return TcpAddress(host, int(port))
+
+
+def require_local(address: str) -> None:
+    """Raises InsecureConnection for an address that other machines can reach, ValueError as
+    parse() does."""
+    match parse(address):
+        case TcpAddress(host) if host not in _LOCAL and not host.startswith("127."):
+            raise InsecureConnection(
+                f"{address} can be reached from other machines, and whoever can reach it could run "
+                "any program here; use a Unix socket or localhost"
+            )
 
 
 def spell(name: Any) -> str:

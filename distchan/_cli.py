@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import distchan
+from distchan import _address
+from distchan._cpus import cpus
 
 __all__ = ["main"]
 
@@ -19,6 +21,9 @@ examples:
       works on eight items at a time
   python -m distchan worker tasks:fetch host:5678 --processes 1 --threads 100
       if fetch is an `async def` function: a hundred items at a time in one event loop
+
+  distchan worker --executor localhost:5678
+      calls what a program with distchan.sync.Executor("localhost:5678") submits
 
 signals:
   SIGTERM, SIGINT   finish the items in hand, give back the others, leave
@@ -46,10 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    worker.add_argument("function", metavar="MODULE:FUNCTION", help="e.g. package.module:function")
+    worker.add_argument(
+        "function",
+        metavar="MODULE:FUNCTION",
+        nargs="?",
+        help="e.g. package.module:function; not with --executor",
+    )
     worker.add_argument("address", metavar="ADDRESS", help="HOST:PORT or unix:PATH")
     worker.add_argument(
-        "--processes", type=_count, default=_cpus(), metavar="N", help="default: %(default)s (CPUs)"
+        "--executor",
+        action="store_true",
+        help="call whatever a distchan.sync.Executor on this machine asks for",
+    )
+    worker.add_argument(
+        "--processes", type=_count, default=cpus(), metavar="N", help="default: %(default)s (CPUs)"
     )
     worker.add_argument(
         "--threads",
@@ -86,17 +101,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     from distchan._callee import Callee, load
+    from distchan._remote_calls import EXECUTOR_FUNCTION
     from distchan._workers import Job, Workers, log_to_stderr
     from distchan.channel import Channel
     from distchan.client import Client
 
     if os.getcwd() not in sys.path:  # the script `distchan` is somewhere else
         sys.path.insert(0, os.getcwd())
+    if (parsed.function is None) != parsed.executor:
+        parser.error("either MODULE:FUNCTION or --executor")
     options = {"codec": parsed.codec, "connect_timeout": parsed.connect_timeout}
     try:
         Client(parsed.address, None, Channel(), **options)
+        if parsed.executor:
+            _address.require_local(parsed.address)
+            parsed.function = EXECUTOR_FUNCTION
         Callee(load(parsed.function))
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError, distchan.InsecureConnection) as error:
         parser.error(str(error))
     log_to_stderr(parsed.log_level)
     job = Job(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)
@@ -115,12 +136,6 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"at least 1, not {number}")
     return number
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _tell_what_is_installed() -> None:

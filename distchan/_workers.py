@@ -1,5 +1,6 @@
 """Worker processes: started, restarted if they crash, and told to leave."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -97,6 +98,9 @@ class Workers:
     def __init__(self, job: Job, count: int) -> None:
         self._job = job
         self._places = [_Place(number, job) for number in range(1, count + 1)]
+        #: Whoever waits for the reader is woken by the writer.
+        self._reader, self._writer = multiprocessing.Pipe(duplex=False)
+        self._leaving = False
         #: Some process has seen the end of the work.
         self._drained = False
         self._failed = False
@@ -106,22 +110,27 @@ class Workers:
 
         Raises ConnectError if the processes cannot join or lose their server.
         """
-        reader, writer = multiprocessing.Pipe(duplex=False)
-        with reader, writer, Signals(lambda: writer.send_bytes(b"!")) as signals:
+        with self._reader as reader, self._writer, Signals(self.leave) as signals:
             try:
                 for place in self._places:
                     place.start()
                 while any(place.is_busy for place in self._places):
                     if reader in wait([reader, *self._sentinels()], self._until_next_start()):
                         reader.recv_bytes()
-                        self._leave(f"signal {signals.number}")
-                    self._look_around(leaving=signals.number is not None)
+                        self._leaving = True
+                        self._tell_to_leave(f"signal {signals.number}" if signals.number else "")
+                    self._look_around()
             finally:
                 for place in self._places:
                     place.kill()
-        if signals.number is None and self._failed and not self._drained:
+        if not self._leaving and self._failed and not self._drained:
             raise ConnectError(f"the worker processes cannot work for {self._job.address}")
         return signals.number
+
+    def leave(self) -> None:
+        """Have the processes finish what they have in hand and end. In any thread, or a handler."""
+        with contextlib.suppress(OSError):  # if it is over
+            self._writer.send_bytes(b"!")
 
     def _sentinels(self) -> list[int]:
         return [place.process.sentinel for place in self._places if place.process is not None]
@@ -130,7 +139,7 @@ class Workers:
         due = [place.due for place in self._places if place.due is not None]
         return max(0, min(due) - time.monotonic()) if due else None
 
-    def _look_around(self, *, leaving: bool) -> None:
+    def _look_around(self) -> None:
         for place in self._places:
             if place.due is not None and place.due <= time.monotonic():
                 place.start()
@@ -141,20 +150,20 @@ class Workers:
                 self._drained = True
             elif code == _FINAL:
                 self._failed = True
-            elif not leaving and not self._drained and not self._failed:
+            elif not self._leaving and not self._drained and not self._failed:
                 place.start_later(code)
-        if self._failed and not self._drained and not leaving:
-            self._leave("one of them cannot go on")
+        if self._failed and not self._drained and not self._leaving:
+            self._tell_to_leave("one of them cannot go on")
         elif self._drained:
             # All that was left is done: whoever has not joined by now is too late.
             for place in self._places:
                 if place.due is not None or not place.joined.is_set():
                     place.leave()
 
-    def _leave(self, why: str) -> None:
+    def _tell_to_leave(self, why: str) -> None:
         for place in self._places:
             place.leave()
-        logger.info("the worker processes finish what they have in hand: %s", why)
+        logger.info("the worker processes finish what they have in hand: %s", why or "as asked")
 
 
 class _Place:

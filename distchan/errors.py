@@ -117,5 +117,10 @@ class DecodeError(ProtocolError, ValueError):
     """The payload of a frame is not what the codec and the transforms expect."""
 
 
+class InsecureConnection(DistchanError):
+    """Whoever can reach that address could harm this end or the other."""
+
+
 class RemoteError(DistchanError):
-    """The other end closed its channel with ``close(error=...)``; the message is its text."""
+    """Something went wrong at the other end: it closed its channel with ``close(error=...)``, or a
+    function failed there. The message is the error's text, or its traceback."""

@@ -71,7 +71,7 @@ def outcome(call: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     makes no difference."""
     try:
         return repr(call(*arguments) or None)
-    except (GobEncodeError, GobDecodeError) as error:
+    except (GobEncodeError, GobDecodeError, LookupError) as error:
         return str(error)
 
 

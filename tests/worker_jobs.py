@@ -1,4 +1,4 @@
-"""Functions for the workers of test_worker.py, which tell in files what they do."""
+"""Functions for the workers of test_worker.py and test_executor.py."""
 
 import asyncio
 import os
@@ -93,3 +93,20 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def fail(text: str) -> str:
+    raise ValueError(text)
+
+
+class Stubborn(Exception):
+    def __reduce__(self) -> str:
+        raise TypeError("no pickle of this")
+
+
+def fail_stubbornly() -> None:
+    raise Stubborn
+
+
+def unpicklable() -> object:
+    return threading.Lock()

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from distchan.sync import _channel
 from distchan.sync._channel import Lease
 from distchan.sync._client import Client
+from distchan.sync._executor import Executor
+from distchan.sync._pool import Pool
 from distchan.sync._select import select
 from distchan.sync._server import Server
 
-__all__ = ["Channel", "Client", "Lease", "Server", "select"]
+__all__ = ["Channel", "Client", "Executor", "Lease", "Pool", "Server", "select"]
 
 T = TypeVar("T")
 

@@ -1,0 +1,147 @@
+"""distchan.sync.Executor and Pool, with real worker processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from distchan import InsecureConnection, RemoteError
+from distchan.sync import Executor, Pool
+from tests import worker_jobs
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def worker(executor: Executor) -> Iterator["subprocess.Popen[bytes]"]:
+    """``distchan worker --executor``, which has ended well at the end of the block."""
+    command = [sys.executable, "-m", "distchan", "worker", "--executor", executor.address]
+    process = subprocess.Popen([*command, "--processes", "2"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        executor.wait_ready(2, timeout=30)
+        yield process
+        executor.shutdown()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    """One with two worker processes."""
+    with Executor("localhost:0", resume_timeout=0.1) as executor, worker(executor):
+        yield executor
+
+
+# -- Executor -------------------------------------------------------------------------------------
+
+
+def test_calls_and_results(executor: Executor) -> None:
+    assert executor.num_workers == 2
+    assert executor.submit(divmod, 7, 2).result() == (3, 1)
+    assert executor.submit(int, "ff", base=16).result() == 255
+    assert list(executor.map(pow, range(100), [2] * 100)) == [n * n for n in range(100)]
+    done, waiting = futures.wait([executor.submit(abs, -n) for n in range(10)])
+    assert (sorted(future.result() for future in done), waiting) == (list(range(10)), set())
+
+
+def test_what_a_function_raises_is_raised_here_with_its_traceback(executor: Executor) -> None:
+    future = executor.submit(worker_jobs.fail, "bad")
+    with pytest.raises(ValueError, match="bad") as caught:
+        future.result()
+    assert isinstance(caught.value.__cause__, RemoteError)
+    assert "in fail" in str(caught.value.__cause__)
+    with pytest.raises(RemoteError, match="Stubborn"):
+        executor.submit(worker_jobs.fail_stubbornly).result()
+
+
+def test_what_does_not_travel_fails_its_future_only(executor: Executor) -> None:
+    with pytest.raises(Exception, match="pickle"):
+        executor.submit(lambda: 1).result()
+    with pytest.raises(TypeError, match="pickle"):
+        executor.submit(worker_jobs.unpicklable).result()
+    assert executor.submit(abs, -1).result() == 1
+
+
+def test_a_call_that_takes_its_workers_down_fails_in_the_end(executor: Executor) -> None:
+    others = [executor.submit(abs, -number) for number in range(20)]
+    with pytest.raises(RemoteError):
+        executor.submit(os._exit, 1).result()
+    assert [future.result() for future in others] == list(range(20))
+    executor.wait_ready(2, timeout=30)  # those in their places
+
+
+def test_what_has_not_been_sent_can_be_cancelled() -> None:
+    with Executor("localhost:0") as executor:
+        first, second = executor.submit(abs, -1), executor.submit(abs, -2)
+        assert second.cancel()
+        with worker(executor):
+            assert first.result() == 1
+            assert executor.submit(abs, -3).result() == 3
+    assert second.cancelled()
+
+
+def test_after_shutdown() -> None:
+    executor = Executor("localhost:0")
+    future = executor.submit(abs, -1)
+    with worker(executor):
+        executor.shutdown(wait=False)
+        with pytest.raises(RuntimeError, match="the executor has been shut down"):
+            executor.submit(abs, -1)
+        assert future.result() == 1
+    executor.shutdown()
+
+
+def test_only_for_this_machine() -> None:
+    with pytest.raises(InsecureConnection, match="can be reached from other machines"):
+        Executor("0.0.0.0:0")
+    command = [sys.executable, "-m", "distchan", "worker", "--executor", "example.org:1"]
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 2
+    assert "can be reached from other machines" in outcome.stderr
+
+
+def test_a_function_or_an_executor() -> None:
+    for arguments in (["localhost:1"], ["--executor", "tasks:f", "localhost:1"]):
+        command = [sys.executable, "-m", "distchan", "worker", *arguments]
+        outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert outcome.returncode == 2
+        assert "either MODULE:FUNCTION or --executor" in outcome.stderr
+
+
+# -- Pool -----------------------------------------------------------------------------------------
+
+
+def test_a_pool_needs_nothing_else() -> None:
+    with Pool(worker_jobs.upper, processes=2) as pool:
+        assert pool.submit("a").result() == "A"
+        assert list(pool.map("bcd")) == ["B", "C", "D"]
+
+
+def test_a_pool_takes_items_as_it_gives_results() -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "x"
+
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        results = pool.map(endless())
+        assert [next(results) for _ in range(10)] == ["X"] * 10
+        assert taken <= 14
+        results.close()  # type: ignore[attr-defined]
+
+
+def test_a_pool_raises_what_its_function_does() -> None:
+    with Pool(worker_jobs.fail, processes=1) as pool, pytest.raises(ValueError, match="bad"):
+        list(pool.map(["bad"]))
+    with pytest.raises(LookupError), Pool(worker_jobs.upper, processes=1):
+        raise LookupError("the block's own")
