@@ -242,6 +242,17 @@ def test_wordcount_with_a_worker_started_by_hand(start: Start) -> None:
 # -- ends that are not the good one -----------------------------------------------------------
 
 
+def test_digests_are_those_of_a_single_process(start: Start, tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number}.txt").write_text(str(number), "utf-8")
+    plain = start("digests/digests.py", str(tmp_path), "--plain")
+    pool = start("digests/digests.py", str(tmp_path), "--processes", "2")
+    assert (plain.wait(), pool.wait()) == (0, 0), pool.stderr
+    assert plain.stdout == pool.stdout
+    assert "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9" in pool.stdout
+    assert re.fullmatch(r"50 files in [\d.]+ s\n", pool.stderr)
+
+
 @pytest.mark.parametrize(
     "program", ["capitalizer/server.py", "adder/server.py", "wordcount/demo.py"]
 )
