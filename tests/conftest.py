@@ -1,5 +1,6 @@
 """Every ``async def`` test runs twice: on asyncio's own event loop and on uvloop."""
 
+import signal
 import sys
 from typing import Any
 
@@ -18,3 +19,10 @@ _UVLOOP = pytest.param(
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """The loop that anyio's pytest plugin runs a test on (``anyio_mode`` in pyproject.toml)."""
     return request.param
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heeded() -> None:
+    """A shell starts background jobs with SIGINT ignored, and their children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

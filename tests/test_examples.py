@@ -24,13 +24,6 @@ TIMEOUT = 60
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to one child")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ctrl_c_is_heeded() -> None:
-    """A shell starts background jobs with SIGINT ignored, and their children inherit that."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 class Program:
     """A started example. What it prints is gathered by threads, so that no pipe fills up."""
 

@@ -25,14 +25,30 @@ from distchan.sync import _runtime
 PROGRAMS = Path(__file__).with_name("sync_programs.py")
 
 
+_started: list["subprocess.Popen[str]"] = []
+
+
 def start(name: str, address: str) -> "subprocess.Popen[str]":
     """One of the programs of sync_programs.py."""
-    return subprocess.Popen(
+    program = subprocess.Popen(
         [sys.executable, PROGRAMS, name, address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(program)
+    return program
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Programs that a failed test has left behind are killed."""
+    yield
+    while _started:
+        program = _started.pop()
+        if program.poll() is None:
+            program.kill()
+            program.communicate()
 
 
 @contextmanager

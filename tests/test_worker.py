@@ -22,13 +22,6 @@ Start: TypeAlias = Callable[..., Awaitable[Process]]
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ctrl_c_is_heeded() -> None:
-    """A shell starts background jobs with SIGINT ignored, and their children inherit that."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @asynccontextmanager
 async def commands() -> AsyncIterator[Start]:
     """Starts ``python -m distchan worker tests.worker_jobs:...``; kills what is left."""
