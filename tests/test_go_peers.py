@@ -305,7 +305,7 @@ async def test_a_python_worker_that_leaves_early_ends_the_go_server_in_good_orde
     async with Client(address, out, in_, wire="go"):
         item = await in_.receive()
         await out.send(Result(item.A + item.B))
-    assert await line(process) == "dealt"
+        assert await line(process) == "dealt"  # not that it would still write to one who has left
     await tell(process)
     assert await line(process) == "results 1 1"
 
