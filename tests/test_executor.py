@@ -62,7 +62,7 @@ def test_what_a_function_raises_is_raised_here_with_its_traceback(executor: Exec
 
 
 def test_what_does_not_travel_fails_its_future_only(executor: Executor) -> None:
-    with pytest.raises(Exception, match="pickle|local object"):
+    with pytest.raises(Exception, match=r"pickle|local object"):
         executor.submit(lambda: 1).result()
     with pytest.raises(TypeError, match="pickle"):
         executor.submit(worker_jobs.unpicklable).result()
