@@ -18,7 +18,8 @@
     │   ├── InvalidSignature     ... with a frame that opens with another signature
     │   ├── FrameTooLarge        ... with a frame above max_frame_size (also raised by send)
     │   └── DecodeError          ... with a payload that does not decode
-    └── RemoteError              the other end closed its channel with an error
+    ├── InsecureConnection       whoever can reach that address could do harm
+    └── RemoteError              the other end closed its channel with an error, or failed
 
 Where a builtin exception fits, the class derives from it too, so that
 ``except ConnectionError`` or ``except OSError`` work as one would expect.

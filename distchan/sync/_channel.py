@@ -90,6 +90,7 @@ class Channel:
         """Runtime.stand_in(), faster for the thread that called last."""
         stand_in = self._caller
         if stand_in is None or stand_in.ended or not runs_in(self._caller_thread):
+            self._caller_thread = 0  # lest another thread take our stand-in for its own meanwhile
             stand_in = self._caller = self._runtime.stand_in()
             self._caller_thread = get_ident()
         return stand_in

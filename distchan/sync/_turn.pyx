@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The right to use the loop: the compiled twin of ``_turn.py``, which takes a fifth as long."""
+"""The right to use the loop: the compiled twin of ``_turn.py``."""
 
 from cpython.pythread cimport (
     NOWAIT_LOCK,
