@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from distchan._dead_letters import DeadLetters
+from distchan._hub import Hub
 from distchan._ports import Inlet, Outlet
 
 __all__ = ["ClientInfo", "Clientele", "ServerStatistics"]
@@ -121,6 +122,11 @@ class Clientele(ABC):
     @abstractmethod
     def watch(self, on_news: Callable[[], None] | None) -> None:
         """Whom to tell whenever ``workers`` may have changed."""
+
+    @property
+    @abstractmethod
+    def job_hub(self) -> Hub:
+        """Where jobs can be submitted. Raises ValueError if results cannot be matched to items."""
 
     # -- beginning and end ------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ cdef class Dealer(Outlet):
     cdef public Ring _ring
     cdef public object _suspects
     cdef public object _returned
+    cdef public object _jobs
+    cdef bint _jobs_first
     cdef public ServerSession _spared
     cdef public object _spared_settled
     cdef object _others
@@ -28,3 +30,6 @@ cdef class Dealer(Outlet):
     cdef _deal_waiting(self)
     @cython.locals(session=ServerSession)
     cdef _deal(self, Item item)
+    cdef _deal_to(self, ServerSession session, Item item)
+    @cython.locals(session=ServerSession)
+    cdef _deal_jobs(self)

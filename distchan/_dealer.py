@@ -1,7 +1,7 @@
 """From a server's channel to its sessions: encodes items and deals them round robin.
 
-The line has two parts, dealt in this order: items that came back, and what is in the channel.
-Beside it wait the suspects, each of which needs a session that holds nothing else. So that there is
+The line has two parts, dealt in this order: items that came back; and what is new, by turns jobs
+that were submitted and what is in the channel. Beside it wait the suspects, each of which needs a session that holds nothing else. So that there is
 one soon, one session is dealt nothing as long as a suspect waits; another one if that does not get
 on with what it holds.
 """
@@ -9,15 +9,17 @@ on with what it holds.
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
+from distchan._jobs import Job
 from distchan._outstanding import Item, new_item
 from distchan._payloads import PayloadEncoder
 from distchan._ports import Outlet
 from distchan._rendezvous import Channel
 from distchan._roundrobin import Ring
 from distchan._server_session import ServerSession
+from distchan.errors import RemoteError
 
 __all__ = ["Dealer"]
 
@@ -54,6 +56,8 @@ class Dealer(Outlet):
         self._ring: Ring[ServerSession] = Ring()
         self._suspects: deque[Item] = deque()
         self._returned: deque[Item] = deque()
+        self._jobs: deque[Job] = deque()
+        self._jobs_first = False
         #: The session that is to become free for a suspect, what it had settled when it was last
         #: looked at, and how often others have got on since.
         self._spared: ServerSession | None = None
@@ -92,17 +96,37 @@ class Dealer(Outlet):
 
     @property
     def waiting(self) -> int:
-        """Items that are to be dealt: those that came back and those in the channel."""
-        return self.coming_back + len(self.channel)
+        """Items that are to be dealt: those that came back, jobs, and those in the channel."""
+        return self.coming_back + len(self._jobs) + len(self.channel)
 
     @property
     def finished(self) -> bool:
-        return self._channel_finished and not self.coming_back
+        return self._channel_finished and not self.coming_back and not self._jobs
 
     @property
     def last_words(self) -> str:
         """The error with which the channel was closed, for the other end; empty if with none."""
         return self.channel._last_words
+
+    def submit(self, job: Job) -> None:
+        """Deal a job as soon as it is its turn."""
+        self._next_id += 1
+        job.id = self._next_id
+        self._jobs.append(job)
+        self._deal_jobs()
+
+    def withdraw(self, jobs: Collection[Job]) -> None:
+        """Forget those of them that have not been dealt."""
+        if self._jobs:
+            self._jobs = deque(job for job in self._jobs if job not in jobs)
+            if self.finished:
+                self._on_finished()
+
+    def jobs(self) -> Iterator[Job]:
+        """Those that wait to be dealt, whether or not they came back."""
+        for item in (*self._jobs, *self._returned, *self._suspects):
+            if isinstance(item, Job):
+                yield item
 
     def join(self, session: ServerSession) -> None:
         """A new session, at the end of the rotation."""
@@ -168,8 +192,9 @@ class Dealer(Outlet):
                 self._send_alone(session)
 
     def discard(self) -> int:
-        """Give up what came back; how many items that were."""
-        count = self.coming_back
+        """Give up what came back and all jobs; how many items that were."""
+        count = self.coming_back + len(self._jobs)
+        self._jobs.clear()
         self._returned.clear()
         self._suspects.clear()
         return count
@@ -187,18 +212,43 @@ class Dealer(Outlet):
     def _deal(self, item: Item) -> None:
         session = self._ring.select()
         assert session is not None, "somebody must have credit"
+        self._deal_to(session, item)
+
+    def _deal_to(self, session: ServerSession, item: Item) -> None:
         self.dealt += 1
         if not session.send(item):
             self._ring.mark(session, False)
 
     def _deal_waiting(self) -> None:
-        came_back = self.coming_back > 0
+        waited = self.coming_back > 0 or bool(self._jobs)
         while self._returned and self._ring.ready:
             self._deal(self._returned.popleft())
+        self._jobs_first = not self._jobs_first
+        if self._jobs_first:
+            self._deal_jobs()
         if self.live():
             self.channel._serve()
-        if came_back and self.finished:
+        if not self._jobs_first:
+            self._deal_jobs()
+        if waited and self.finished:
             self._on_finished()
+
+    def _deal_jobs(self) -> None:
+        while self._jobs and self.live():
+            job = self._jobs.popleft()
+            if not job.begin():
+                continue
+            session = self._ring.select()
+            assert session is not None, "somebody must have credit"
+            if session.keeps:
+                self._deal_to(session, job)
+            else:
+                job.fail(
+                    RemoteError(
+                        "a worker asks for at-most-once delivery, in which no result belongs to "
+                        "an item"
+                    )
+                )
 
     def _deal_suspects(self, active: ServerSession | None) -> None:
         """Give suspects to those who are free; see to it that somebody will be.

@@ -63,6 +63,8 @@ class Results(msgspec.Struct, frozen=True):
     frames: int
     last: int
     """How many results are in the last of them that has any."""
+    paired: bool = False
+    """Whether they are SETTLE frames that settle one item with one result each."""
 
 
 class GivenBack(msgspec.Struct, frozen=True):

@@ -61,6 +61,8 @@ cdef class Decoder:
     cdef uint64_t _settled_first
     cdef uint64_t _settled_last
     cdef int64_t _size
+    # Whether runs show which result belongs to which item, see pair_results().
+    cdef bint _pairs
     # The data frame after the run, if it is none for a run.
     cdef object _apart
     cdef object _error

@@ -252,6 +252,7 @@ class Decoder:
         "_limit",
         "_max_frame_size",
         "_next_number",
+        "_pairs",
         "_position",
         "_reading",
         "_settled",
@@ -288,7 +289,9 @@ class Decoder:
         self._settled: Ranges = []
         self._size = 0
         # The data frame after the run, if it is none for a run.
-        self._apart: GivenBack | Undecodable | None = None
+        self._apart: Results | GivenBack | Undecodable | None = None
+        #: Whether runs show which result belongs to which item, see pair_results().
+        self._pairs = False
         self._error: ProtocolError | None = None
         self._reading = False
 
@@ -300,9 +303,18 @@ class Decoder:
 
     def expect_results(self, decode: Callable[[bytes], object], first: int = 0) -> None:
         """Allow RESULT and SETTLE frames from now on, from number ``first``."""
+        self._pairs = False
         self._expect(decode, first)
         self._allow(_RESULT, DATA_PREFIX, self._max_frame_size + DATA_PREFIX)
         self._allow(_SETTLE, DATA_PREFIX + SETTLE_PREFIX, self._max_frame_size + CONTROL_LIMIT)
+
+    def pair_results(self) -> None:
+        """Let it be known from now on which result belongs to which item.
+
+        Runs are then of frames that settle one item with one result each; any other frame makes
+        a run by itself.
+        """
+        self._pairs = True
 
     @property
     def in_mid_frame(self) -> bool:
@@ -374,7 +386,9 @@ class Decoder:
             run = Items(self._first, self._values, self._tickets, self._size)
             self._tickets = bytearray()
         else:
-            run = Results(self._values, self._size, self._settled, self._count, self._last)
+            run = Results(
+                self._values, self._size, self._settled, self._count, self._last, self._pairs
+            )
             self._settled = []
             self._last = 0
         self._values = []
@@ -444,6 +458,9 @@ class Decoder:
             if not self._tickets:
                 self._first = self._next_number
             self._tickets += frame[body:ticket_end]
+        elif self._pairs:
+            self._apart = Results([value], len(payload), [], 1, 1)
+            return
         self._values.append(value)
         self._size += len(payload)
         self._last = 1
@@ -491,6 +508,10 @@ class Decoder:
             values = [decode(entry) for entry in entries]
         except Exception as error:
             self._apart = undecodable(_SETTLE, self._next_number, len(entries), size, items, error)
+            return
+        if self._pairs and not len(items) == len(entries) == 1:
+            ranges = [(item, item) for item in items]
+            self._apart = Results(values, size, ranges, 1, len(entries))
             return
         self._values += values
         settled = self._settled

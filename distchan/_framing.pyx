@@ -379,9 +379,18 @@ cdef class Decoder:
 
     def expect_results(self, decode, first=0):
         """Allow RESULT and SETTLE frames from now on, from number ``first``."""
+        self._pairs = False
         self._expect(decode, first)
         self._allow(RESULT, DATA_PREFIX, self._max_frame_size + DATA_PREFIX)
         self._allow(SETTLE, DATA_PREFIX + SETTLE_PREFIX, self._max_frame_size + CONTROL_LIMIT)
+
+    def pair_results(self):
+        """Let it be known from now on which result belongs to which item.
+
+        Runs are then of frames that settle one item with one result each; any other frame makes
+        a run by itself.
+        """
+        self._pairs = True
 
     @property
     def in_mid_frame(self):
@@ -479,7 +488,9 @@ cdef class Decoder:
             self._tickets = bytearray()
         else:
             self._end_range()
-            run = Results(self._values, self._size, self._settled, self._count, self._last)
+            run = Results(
+                self._values, self._size, self._settled, self._count, self._last, bool(self._pairs)
+            )
             self._settled = []
             self._last = 0
         self._values = []
@@ -568,6 +579,9 @@ cdef class Decoder:
                 self._first = self._next_number
             PyByteArray_Resize(self._tickets, end + TICKET_SIZE)
             memcpy(PyByteArray_AS_STRING(self._tickets) + end, ticket, TICKET_SIZE)
+        elif self._pairs:
+            self._apart = Results([value], size, [], 1, 1)
+            return 0
         self._values.append(value)
         self._size += size
         self._last = 1
@@ -706,6 +720,13 @@ cdef class Decoder:
             self._apart = _frames.undecodable(
                 SETTLE, self._next_number, entries, size, items, error
             )
+            return 0
+        if self._pairs and not count == entries == 1:
+            items = []
+            read_numbers(items, payload + DATA_PREFIX + SETTLE_PREFIX, count)
+            ranges = [(item, item) for item in items]
+            self._apart = Results(values[before:], size, ranges, 1, entries)
+            del values[before:]
             return 0
         self._settle(payload + DATA_PREFIX + SETTLE_PREFIX, count)
         self._size += size

@@ -1,3 +1,5 @@
+cimport cython
+
 from distchan._dealer cimport Dealer
 from distchan._inbox cimport Inbox
 from distchan._pump cimport Handler
@@ -19,6 +21,7 @@ cdef class Hub(Handler):
     cdef bint _shutting_down
     cdef public bint work_done
     cdef public bint ended
+    cdef bint _has_jobs
     cdef bint _closed
     cdef long long _settled_before
     cdef public long long results
@@ -28,6 +31,8 @@ cdef class Hub(Handler):
     cdef public long long dropped_items
     cdef public long long dropped_results
 
+    @cython.locals(items=list, values=list, rest=list, size=cython.longlong)
+    cdef list _tell_jobs(self, ServerSession session, event)
     cdef _on_results(self, ServerSession session, list values, long long size)
     cpdef check_work_done(self)
     cdef bint _is_work_done(self) except -1

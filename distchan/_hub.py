@@ -15,6 +15,7 @@ from distchan._dead_letters import DeadLetters
 from distchan._dealer import Dealer
 from distchan._handshake import Hello
 from distchan._inbox import Inbox
+from distchan._jobs import Job
 from distchan._outstanding import Item
 from distchan._pump import Handler
 from distchan._server_session import (
@@ -28,7 +29,7 @@ from distchan._server_session import (
 from distchan._session import Closed, Event, Session
 from distchan._wire import Outcome
 from distchan._wiring import Wiring
-from distchan.errors import DistchanError, HandshakeError
+from distchan.errors import DistchanError, HandshakeError, RemoteError
 
 __all__ = ["Hub"]
 
@@ -83,6 +84,8 @@ class Hub(Handler):
         self._shutting_down = False
         self.work_done = False
         self.ended = False
+        #: Some items have been jobs: it matters which result belongs to which item.
+        self._has_jobs = False
         #: What clients still say is not listened to.
         self._closed = False
 
@@ -116,6 +119,60 @@ class Hub(Handler):
             return sum(session.opened for session in self.sessions.values())
         return sum(session.wants_items for session in self.sessions.values())
 
+    # -- jobs -------------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Have a job dealt. The channel must not be closed."""
+        assert self.dealer is not None
+        if not self._has_jobs:
+            self._has_jobs = True
+            for session in self.sessions.values():
+                session.pair_results()
+        self.dealer.submit(job)
+
+    @property
+    def most_result_bytes(self) -> int:
+        """How many bytes of results may wait to be taken, roughly."""
+        return self._wiring.options.prefetch_bytes
+
+    def fail_jobs(self, error: DistchanError) -> None:
+        """Give up all jobs that are not done."""
+        if self.dealer is None:
+            return
+        jobs = [*self.dealer.jobs()]
+        for session in self.sessions.values():
+            jobs += [item for item in session.outstanding.values() if isinstance(item, Job)]
+        for job in jobs:
+            job.fail(error)
+
+    def _tell_jobs(self, session: ServerSession, event: Arrived) -> list[Any]:
+        """Tell those jobs that are done. Returns the results that belong to none of them."""
+        items, values = event.items, event.values
+        if event.paired and len(items) == len(values):
+            rest = []
+            size = event.size // max(1, len(items))
+            for item, value in zip(items, values, strict=True):
+                if isinstance(item, Job):
+                    item.done(value, size)
+                else:
+                    rest.append(value)
+            if len(rest) < len(values):
+                session.took(len(values) - len(rest), 0 if rest else event.size)
+            self.results += len(values) - len(rest)
+            return rest
+        for item in items:
+            if isinstance(item, Job):
+                if values:
+                    item.fail(
+                        RemoteError(
+                            f"nobody can tell its result: {len(values)} results came with "
+                            f"{len(items)} items at once"
+                        )
+                    )
+                else:
+                    item.done(None, 0)
+        return values
+
     # -- sessions come and go ---------------------------------------------------------------------
 
     def _find(self, hello: Hello) -> ServerSession | Remembered | None:
@@ -131,6 +188,8 @@ class Hub(Handler):
             self.give_up(same, "its client has begun anew")
         self._remembered.pop(session.id, None)
         self.sessions[session.id] = session
+        if self._has_jobs:
+            session.pair_results()
         if self.work_done:
             session.close(self._last_words)
         elif self.dealer is not None and session.sending:
@@ -209,8 +268,11 @@ class Hub(Handler):
         if self._closed:
             return
         if type(event) is Arrived:
-            if event.values:
-                self._on_results(session, event.values, event.size)
+            values = event.values
+            if self._has_jobs:
+                values = self._tell_jobs(session, event)
+            if values:
+                self._on_results(session, values, event.size)
         elif type(event) is Undecodable:
             self._on_undecodable(session, event)
         elif type(event) is GivenBack:
@@ -264,6 +326,9 @@ class Hub(Handler):
             self.dealer.take_back(items)
 
     def _bury(self, item: Item, reason: str) -> None:
+        if isinstance(item, Job):
+            item.fail(RemoteError(reason))
+            return
         self._logger.error(
             "item %d is given up after %d attempts: %s", item.id, item.attempt, reason
         )
@@ -317,6 +382,7 @@ class Hub(Handler):
     def drop_rest(self, error: DistchanError) -> None:
         """Give up what was not dealt, not settled or not received; end both channels."""
         self._closed = self.work_done = self.ended = True  # nobody is to be told any more
+        self.fail_jobs(error)
         if self.dealer is not None:
             held = self.held
             self.dropped_items = self.dealer.discard() + self.dealer.channel._discard() + held

@@ -103,6 +103,14 @@ class NativeClientele(Clientele):
     def watch(self, on_news: Callable[[], None] | None) -> None:
         self._hub.on_news = on_news
 
+    @property
+    def job_hub(self) -> Hub:
+        if self._hub.dealer is None:
+            raise ValueError("this server has no outgoing channel, so that it cannot deal items")
+        if self._options.delivery != "at-least-once":
+            raise ValueError("no result belongs to an item where delivery is at most once")
+        return self._hub
+
     # -- beginning and end ------------------------------------------------------------------------
 
     def start(self, address: str) -> None:

@@ -2,7 +2,6 @@ cimport cython
 
 
 @cython.no_gc
-@cython.final
 cdef class Item:
     cdef public unsigned long long id
     cdef public bytes payload

@@ -17,6 +17,7 @@ cdef class ServerSession(Session):
     cdef bint _alone
     cdef long long _unflushed
     cdef public bint left
+    cdef bint _pairs
     cdef public unsigned long long handed
     cdef public bint heard_all
     cdef public object _before

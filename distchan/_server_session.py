@@ -55,6 +55,10 @@ class Arrived(Event, frozen=True):
     values: list[Any]
     size: int
     """Bytes of the encoded results."""
+    items: list[Item]
+    """They are the owner's again."""
+    paired: bool = False
+    """Whether each of those items has one of the results, in the same order."""
 
 
 class Undecodable(Event, frozen=True):
@@ -120,6 +124,7 @@ class ServerSession(Session):
         #: The last items that have not even been collected by data_to_send().
         self._unflushed = 0
         self.left = False
+        self._pairs = False
         self.handed = 0
         #: Whether all has arrived that the client had written when its connection ended.
         self.heard_all = True
@@ -184,6 +189,11 @@ class ServerSession(Session):
             self._alone = True
             return False
         return outstanding.count < self._window and outstanding.size < self._window_bytes
+
+    def pair_results(self) -> None:
+        """Let Arrived events say from now on which result belongs to which item."""
+        self._pairs = True
+        self._decoder.pair_results()
 
     def surrender(self) -> tuple[list[Item], list[Item]]:
         """The client is given up: its unsettled items, suspects and others, are the caller's.
@@ -346,6 +356,8 @@ class ServerSession(Session):
         self._window_bytes = min(self._hello.prefetch_bytes, peer.prefetch_bytes)
         self._window = 0  # until the client says that it wants something
         self._decoder.expect_results(self._decode, self.received)
+        if self._pairs:
+            self._decoder.pair_results()
 
     # -- the rules --------------------------------------------------------------------------------
 
@@ -358,10 +370,11 @@ class ServerSession(Session):
     ) -> Event | None:
         if type(frame) is Results:
             self._count_results(len(frame.values), frame.last, frame.size)
-            self.settled += len(self._settle(frame.settled))
+            struck = self._settle(frame.settled)
+            self.settled += len(struck)
             self._confirm_later(frame.frames, frame.size)
             self._say_bye_if_due()
-            return Arrived(frame.values, frame.size)
+            return Arrived(frame.values, frame.size, struck, frame.paired)
         if type(frame) is _frames.Undecodable:
             self._count_results(frame.count, frame.count, frame.size)
             items = self._settle(ranges_of(frame.settled))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -14,7 +14,9 @@ from distchan._clientele import Clientele, ClientInfo, ServerStatistics
 from distchan._dead_letters import DeadLetter
 from distchan._go.clientele import GoClientele
 from distchan._go.wiring import GoWiring, refuse_native_options
+from distchan._mapping import Mapping, map_items, submit
 from distchan._native_clientele import NativeClientele
+from distchan._progress import show
 from distchan._wire import GO_SIGNATURE, SIGNATURE
 from distchan._wiring import (
     CommonOptions,
@@ -242,6 +244,56 @@ class Server:
                 self._ready_waiters.remove((clients, future))
                 if not self._ready_waiters:
                     self._clientele.watch(None)
+
+    # -- items that wait for their own results ----------------------------------------------------
+
+    def map(
+        self,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool = False,
+    ) -> AsyncIterator[Any]:
+        """Have the clients work on items; the result of each of them::
+
+            async for result in server.map(items):
+                ...
+
+        The result of an item is what its worker sends while it holds it, or None if that is
+        nothing; it comes here and not on ``incoming``. Items are what ``outgoing`` carries, and are
+        dealt by turns with what is sent there; the channel must not be closed. An item that fails
+        is dealt again like any other, and raises RemoteError, with the worker's traceback, in place
+        of becoming a dead letter.
+
+        items: taken one by one as the clients have credit for them, so that there may be any number
+            of them. If 4,096 results, or ``prefetch_bytes`` of them, wait to be taken, no more
+            items are dealt.
+        ordered: results come in the order of the items (default), or as soon as they are there.
+        return_exceptions: an item that fails gives its RemoteError in place of a result (default:
+            False, it is raised and ends the iteration).
+        progress: show a progress bar on stderr, with the rate, the number of workers, and how many
+            items have failed. Needs the extra ``distchan[progress]``.
+
+        Leaving the iteration early, by an exception or ``break``, drops what has not been dealt;
+        what clients are at is finished and ignored. To have that happen at once after ``break``,
+        use ``contextlib.aclosing``.
+
+        Raises ValueError with ``wire="go"``, with ``delivery="at-most-once"`` or without an
+        ``outgoing`` channel; ModuleNotFoundError for a progress bar without tqdm. The iteration
+        raises what sending an item raises, RemoteError, and ConnectionLost if the server is closed.
+        """
+        hub = self._clientele.job_hub
+        mapping = Mapping(hub, ordered=ordered, return_exceptions=return_exceptions)
+        return map_items(mapping, items, show(progress, items, lambda: self._clientele.workers))
+
+    async def submit(self, item: Any) -> "asyncio.Future[Any]":
+        """Send one item that waits for its own result, see map(): that of the future.
+
+        Waits until a client has credit for it. The future raises RemoteError if the item fails.
+        Cancelling it drops the result. Raises as map() does.
+        """
+        return await submit(self._clientele.job_hub, item)
 
     # -- beginning and end ------------------------------------------------------------------------
 

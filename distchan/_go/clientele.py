@@ -15,6 +15,7 @@ from distchan._go.connection import GoConnection
 from distchan._go.hub import GoHub
 from distchan._go.standstill import GoStandstill
 from distchan._go.wiring import GoWiring
+from distchan._hub import Hub
 from distchan.errors import ConnectionLost, ProtocolError
 
 __all__ = ["GoClientele"]
@@ -65,6 +66,10 @@ class GoClientele(Clientele):
     @property
     def workers(self) -> int:
         return self.num_clients
+
+    @property
+    def job_hub(self) -> Hub:
+        raise ValueError('with wire="go" no result belongs to an item')
 
     @property
     def work_done(self) -> bool:
