@@ -115,7 +115,7 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
         Client(parsed.address, None, Channel(), **options)
         if parsed.executor:
             _address.require_local(parsed.address)
-            parsed.function = EXECUTOR_FUNCTION
+            parsed.function, options["codec"] = EXECUTOR_FUNCTION, "raw"
         Callee(load(parsed.function))
     except (ImportError, TypeError, ValueError, distchan.InsecureConnection) as error:
         parser.error(str(error))

@@ -1,9 +1,9 @@
 """From a server's channel to its sessions: encodes items and deals them round robin.
 
 The line has two parts, dealt in this order: items that came back; and what is new, by turns jobs
-that were submitted and what is in the channel. Beside it wait the suspects, each of which needs a session that holds nothing else. So that there is
-one soon, one session is dealt nothing as long as a suspect waits; another one if that does not get
-on with what it holds.
+that were submitted and what is in the channel. Beside it wait the suspects, each of which needs a
+session that holds nothing else. So that there is one soon, one session is dealt nothing as long as
+a suspect waits; another one if that does not get on with what it holds.
 """
 
 import logging

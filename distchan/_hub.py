@@ -29,7 +29,7 @@ from distchan._server_session import (
 from distchan._session import Closed, Event, Session
 from distchan._wire import Outcome
 from distchan._wiring import Wiring
-from distchan.errors import DistchanError, HandshakeError, RemoteError
+from distchan.errors import ConnectionLost, DistchanError, HandshakeError, RemoteError
 
 __all__ = ["Hub"]
 
@@ -122,8 +122,11 @@ class Hub(Handler):
     # -- jobs -------------------------------------------------------------------------------------
 
     def submit(self, job: Job) -> None:
-        """Have a job dealt. The channel must not be closed."""
+        """Have a job dealt."""
         assert self.dealer is not None
+        if self._closed:
+            job.fail(ConnectionLost("the server has closed"))
+            return
         if not self._has_jobs:
             self._has_jobs = True
             for session in self.sessions.values():
@@ -135,7 +138,7 @@ class Hub(Handler):
         """How many bytes of results may wait to be taken, roughly."""
         return self._wiring.options.prefetch_bytes
 
-    def fail_jobs(self, error: DistchanError) -> None:
+    def fail_jobs(self, error: Exception) -> None:
         """Give up all jobs that are not done."""
         if self.dealer is None:
             return

@@ -3,7 +3,6 @@
 from typing import Any
 
 from distchan._outstanding import Item
-from distchan.errors import DistchanError
 
 __all__ = ["Job"]
 
@@ -31,6 +30,6 @@ class Job(Item):
         """It is done, with that result, of about so many bytes; None if its worker sends none."""
         raise NotImplementedError
 
-    def fail(self, error: DistchanError) -> None:
+    def fail(self, error: Exception) -> None:
         """It is given up."""
         raise NotImplementedError

@@ -3,15 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Final
+from concurrent import futures
+from typing import Any, Final, TypeAlias
 
 from distchan._calls import EMPTY
 from distchan._hub import Hub
 from distchan._jobs import Job
 from distchan._progress import Progress
-from distchan.errors import DistchanError
 
 __all__ = ["Mapping", "map_items", "submit"]
+
+Future: TypeAlias = asyncio.Future[Any] | futures.Future[Any]
 
 #: How many results of one mapping may wait to be taken before it sends no more items.
 _MOST_WAITING: Final = 4096
@@ -89,18 +91,17 @@ async def _same(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-async def submit(hub: Hub, item: Any) -> "asyncio.Future[Any]":
-    """Wait until an item is dealt to a worker; its result is that of the future."""
-    job = _Call(_new_payload(hub, item), asyncio.get_running_loop())
+async def submit(hub: Hub, item: Any, result: Future) -> None:
+    """Wait until an item is dealt to a worker; that future is told its result."""
+    job = _Call(_new_payload(hub, item), result)
     hub.submit(job)
     try:
         await job.dealt
     except asyncio.CancelledError:
-        job.result.cancel()
+        result.cancel()
         assert hub.dealer is not None
         hub.dealer.withdraw([job])
         raise
-    return job.result
 
 
 class _Call(Job):
@@ -108,10 +109,10 @@ class _Call(Job):
 
     __slots__ = ("dealt", "result")
 
-    def __init__(self, payload: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, payload: bytes, result: Future) -> None:
         super().__init__(payload)
-        self.dealt: asyncio.Future[None] = loop.create_future()
-        self.result: asyncio.Future[Any] = loop.create_future()
+        self.dealt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.result = result
 
     def begin(self) -> bool:
         self._leave_line()
@@ -121,7 +122,7 @@ class _Call(Job):
         if not self.result.done():
             self.result.set_result(value)
 
-    def fail(self, error: DistchanError) -> None:
+    def fail(self, error: Exception) -> None:
         self._leave_line()
         if not self.result.done():
             self.result.set_exception(error)
@@ -142,7 +143,7 @@ class Mapping:
     def __init__(self, hub: Hub, *, ordered: bool = True, return_exceptions: bool = False) -> None:
         self._hub = hub
         self._ordered = ordered
-        self._return_exceptions = return_exceptions
+        self.return_exceptions = return_exceptions
         self._most_bytes = hub.most_result_bytes
         #: All that were sent and not taken, in order; if that does not matter, those that are done.
         self._line: deque[_Step] = deque()
@@ -150,6 +151,8 @@ class Mapping:
         self._waiting = self._waiting_bytes = 0
         self.failures = 0
         self._unsent: _Step | None = None
+        #: Since the last take().
+        self._has_changed = False
         self._news: asyncio.Future[None] | None = None
         self.closed = False
 
@@ -178,6 +181,7 @@ class Mapping:
     def take(self) -> Any:
         """The next result; EMPTY if it is not there yet. Raises what the item has failed with, or
         returns it."""
+        self._has_changed = False
         line = self._line
         if not line or not line[0].ended:
             return EMPTY
@@ -186,7 +190,7 @@ class Mapping:
         self._waiting_bytes -= step.size
         if step.failed:
             self.failures += 1
-            if not self._return_exceptions:
+            if not self.return_exceptions:
                 raise step.outcome
         return step.outcome
 
@@ -199,12 +203,14 @@ class Mapping:
         self._line.clear()
 
     async def change(self) -> None:
-        """Wait until there may be a result, or another item may be sent."""
-        self._news = asyncio.get_running_loop().create_future()
-        await self._news
+        """Wait until there may be a result, or another item may be sent, since the last take()."""
+        if not self._has_changed:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
 
     def tell(self) -> None:
         """Something has changed."""
+        self._has_changed = True
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)
@@ -244,7 +250,7 @@ class _Step(Job):
     def done(self, value: Any, size: int) -> None:
         self._end(value, size)
 
-    def fail(self, error: DistchanError) -> None:
+    def fail(self, error: Exception) -> None:
         self.failed = True
         self._end(error, 0)
 

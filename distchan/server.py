@@ -293,7 +293,9 @@ class Server:
         Waits until a client has credit for it. The future raises RemoteError if the item fails.
         Cancelling it drops the result. Raises as map() does.
         """
-        return await submit(self._clientele.job_hub, item)
+        result = asyncio.get_running_loop().create_future()
+        await submit(self._clientele.job_hub, item, result)
+        return result
 
     # -- beginning and end ------------------------------------------------------------------------
 

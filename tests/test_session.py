@@ -2,6 +2,7 @@
 
 import struct
 from typing import Any
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -277,7 +278,7 @@ class TestData:
         settle(link, [0], "B", "C")
         answer(link, "D")
         at_server, _ = link.carry()
-        assert at_server == [_server_session.Arrived(["A", "B", "C", "D"], 8)]
+        assert at_server == [_server_session.Arrived(["A", "B", "C", "D"], 8, ANY)]
 
     @given(st.integers(min_value=1, max_value=60))
     def test_however_the_bytes_are_cut(self, size: int) -> None:
@@ -377,7 +378,7 @@ class TestSettling:
         settle(link, [0, 2], "A", "C")
         settle(link, [1])  # without any results
         at_server, _ = link.carry()
-        assert at_server == [_server_session.Arrived(["A", "C"], 4)]
+        assert at_server == [_server_session.Arrived(["A", "C"], 4, ANY)]
         assert not link.server.outstanding
         assert link.server.settled == 3
         assert link.server.surrender() == ([], [])
@@ -515,7 +516,7 @@ class TestSettling:
         link.client.close()
         link.client.settle([0], [], 0)
         at_server, _ = link.carry()
-        assert at_server == [Closed(""), _server_session.Arrived([], 0)]
+        assert at_server == [Closed(""), _server_session.Arrived([], 0, ANY)]
         link.server.feed(settlement(link, 1, 0, [1], b"\xa1B"))
         (error,) = read(link.server)
         assert type(error) is ProtocolError

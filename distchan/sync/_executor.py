@@ -1,17 +1,20 @@
 """concurrent.futures' Executor, for functions that are called in worker processes anywhere."""
 
 import contextlib
-import itertools
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any, ParamSpec, TypeVar
 
 from distchan import _address
-from distchan._remote_calls import Call, Outcome, pickled, result_of
-from distchan.errors import DistchanError, RemoteError
+from distchan._jobs import Job
+from distchan._mapping import Mapping
+from distchan._progress import show
+from distchan._remote_calls import pickled, result_of
 from distchan.sync._channel import Channel
+from distchan.sync._mapping import map_items
+from distchan.sync._runtime import runtime
 from distchan.sync._server import Server
 
 __all__ = ["Executor"]
@@ -37,21 +40,21 @@ class Executor(futures.Executor):
 
     def __init__(self, address: str, **options: Any) -> None:
         _address.require_local(address)
-        self._out: Any = Channel(Call)
-        self._in: Any = Channel(Outcome)
-        self._server = Server(address, self._out, self._in, **options)
+        self._runtime = runtime()
+        self._server = Server(address, Channel(bytes), Channel(bytes), codec="raw", **options)
         self._lock = threading.Lock()
-        self._ids = itertools.count()
-        self._futures: dict[int, futures.Future[Any]] = {}
-        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        #: Calls that have not ended.
+        self._calls: set[_Call] = set()
+        #: Those whose futures are to be told so; None when there will be no more.
+        self._ended: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._why_not: str | None = None
         self._server.__enter__()
-        self._threads = [
-            threading.Thread(target=work, name=f"distchan-{work.__name__}", daemon=True)
-            for work in (self._send, self._receive, self._bury)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._hub = self._server._server._clientele.job_hub
+        assert self._hub.dealer is not None
+        self._dealer = self._hub.dealer
+        self._encode = self._dealer.encoder.encode
+        self._thread = threading.Thread(target=self._settle, name="distchan-executor", daemon=True)
+        self._thread.start()
 
     @property
     def address(self) -> str:
@@ -77,86 +80,123 @@ class Executor(futures.Executor):
         """
         future: futures.Future[T] = futures.Future()
         try:
-            payload = pickled(function, args, kwargs)
+            payload = self._encode(pickled(function, args, kwargs))
         except Exception as error:  # as by concurrent.futures' own
             future.set_exception(error)
             return future
         with self._lock:
             if self._why_not is not None:
                 raise RuntimeError(f"cannot schedule new futures: {self._why_not}")
-            call = Call(next(self._ids), payload)
-            self._futures[call.id] = future
-            self._calls.put(call)
+            call = _Call(payload, future, self._ended)
+            self._calls.add(call)
+        self._runtime.call(self._hub.submit, call)
         return future
+
+    def map_calls(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        ordered: bool,
+        return_exceptions: bool,
+        progress: bool,
+    ) -> Iterator[Any]:
+        """Server.map() of calls of a function."""
+        mapping = Mapping(self._hub, ordered=ordered, return_exceptions=return_exceptions)
+        calls = (pickled(function, (item,), {}) for item in items)
+        bar = show(progress, items, lambda: self.num_workers)
+        return map_items(self._runtime, mapping, calls, bar, result_of)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls. Workers leave when those that were accepted are done.
 
         wait: until then. cancel_futures: cancel those that have not been sent.
         """
+        self._refuse("the executor has been shut down")
+        if cancel_futures:
+            self._cancel()
+        if wait:
+            self._thread.join()
+
+    def _refuse(self, why: str) -> None:
+        """Accept no more calls."""
         with self._lock:
             if self._why_not is None:
-                self._why_not = "the executor has been shut down"
-                self._calls.put(None)
-            waiting = list(self._futures.values())
-        if cancel_futures:
-            for future in waiting:
-                future.cancel()
-        if wait:
-            for thread in self._threads:
-                thread.join()
+                self._why_not = why
+                if not self._calls:
+                    self._ended.put(None)
+
+    def _cancel(self) -> None:
+        with self._lock:
+            cancelled = {call for call in self._calls if call.future.cancel()}
+        self._runtime.call(self._dealer.withdraw, cancelled)
+        for call in cancelled:
+            self._runtime.call(call.end)
 
     def fail(self, error: Exception) -> None:
         """There will be no workers: fail what has not been done, and accept nothing more."""
-        with self._lock:
-            if self._why_not is None:
-                self._why_not = str(error)
-                self._calls.put(None)
-            pending, self._futures = self._futures, {}
-        for future in pending.values():
-            _settle(future, error)
+        self._refuse(str(error))
+        self._runtime.call(self._hub.fail_jobs, error)
         self._server.close(0)
 
-    def _send(self) -> None:
-        while (call := self._calls.get()) is not None:
-            future = self._futures.get(call.id)
-            if future is None:
-                continue
-            if not future.set_running_or_notify_cancel():
-                self._futures.pop(call.id, None)
-                continue
+    def _settle(self) -> None:
+        """Tell the futures. In a thread of its own, for they call whatever the user wants."""
+        while (call := self._ended.get()) is not None:
+            call.tell()
+            with self._lock:
+                self._calls.remove(call)
+                if self._why_not is not None and not self._calls:
+                    self._ended.put(None)
+        self._server.close()
+
+
+class _Call(Job):
+    """A job that has a future."""
+
+    __slots__ = ("error", "future", "has_ended", "outcome", "queue")
+
+    def __init__(
+        self,
+        payload: bytes,
+        future: "futures.Future[Any]",
+        queue: "queue.SimpleQueue[_Call | None]",
+    ) -> None:
+        super().__init__(payload)
+        self.future = future
+        self.queue = queue
+        self.outcome: Any = None
+        self.error: Exception | None = None
+        self.has_ended = False
+
+    def begin(self) -> bool:
+        if self.future.set_running_or_notify_cancel():
+            return True
+        self.end()
+        return False
+
+    def done(self, value: Any, size: int) -> None:
+        self.outcome = value
+        self.end()
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.end()
+
+    def end(self) -> None:
+        """Have the future told, once. In the loop's turn."""
+        if not self.has_ended:
+            self.has_ended = True
+            self.queue.put(self)
+
+    def tell(self) -> None:
+        """Tell the future what has become of the call."""
+        with contextlib.suppress(futures.InvalidStateError):  # it has been cancelled
+            if self.error is not None:
+                self.future.set_exception(self.error)
+                return
             try:
-                self._out.send(call)
-            except DistchanError as error:
-                self._end(call.id, error)
-        self._out.close()
-
-    def _receive(self) -> None:
-        try:
-            with contextlib.suppress(DistchanError):  # it has been closed from outside
-                for outcome in self._in:
-                    try:
-                        result = result_of(outcome)
-                    except Exception as error:
-                        self._end(outcome.id, error)
-                    else:
-                        self._end(outcome.id, None, result)
-        finally:
-            self._server.close()
-
-    def _bury(self) -> None:
-        for letter in self._server.dead_letters:
-            self._end(letter.item.id, RemoteError(letter.reason))
-
-    def _end(self, number: int, error: Exception | None, result: object = None) -> None:
-        future = self._futures.pop(number, None)
-        if future is not None:
-            _settle(future, error, result)
-
-
-def _settle(future: "futures.Future[Any]", error: Exception | None, result: object = None) -> None:
-    with contextlib.suppress(futures.InvalidStateError):  # it has been cancelled
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+                result = result_of(self.outcome)
+            except Exception as error:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(result)

@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
@@ -49,8 +48,7 @@ class Pool(Generic[T, R]):
         address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
         self._executor = Executor(address)
         self._count = processes or cpus()
-        self._ahead = 4 * self._count * threads
-        job = Job(EXECUTOR_FUNCTION, self._executor.address, threads, {})
+        job = Job(EXECUTOR_FUNCTION, self._executor.address, threads, {"codec": "raw"})
         self._workers = Workers(job, self._count)
         self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
         self._runner.start()
@@ -67,24 +65,28 @@ class Pool(Generic[T, R]):
         """Have the function called for one item. See Executor.submit()."""
         return self._executor.submit(self._function, item)
 
-    def map(self, items: Iterable[T]) -> Iterator[R]:
-        """The results, in the order of the items, which may be endless.
+    def map(
+        self,
+        items: Iterable[T],
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool = False,
+    ) -> Iterator[R]:
+        """The results of all items, which may be endless: they are taken as the processes have
+        room for them.
 
-        Items are taken as results are: no more than four per process and thread are under way or
-        wait to be received. Raises what the function does; what has not been begun is cancelled
-        then, as it is if the iterator is left early.
+        Raises what the function does; what has not been begun is dropped then, as it is if the
+        iterator is left early. The options are those of Server.map(); with ``return_exceptions``,
+        exceptions come as the function has raised them.
         """
-        waiting: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                waiting.append(self.submit(item))
-                if len(waiting) >= self._ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        return self._executor.map_calls(
+            self._function,
+            items,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            progress=progress,
+        )
 
     def close(self) -> None:
         """Wait for what has been submitted, and end the processes."""

@@ -1,11 +1,16 @@
 """The server, for threads."""
 
+from collections.abc import Iterable, Iterator
+from concurrent import futures
 from types import TracebackType
 from typing import Any, Self
 
 from distchan import server
+from distchan._mapping import Mapping, submit
+from distchan._progress import show
 from distchan.server import ClientInfo, ServerStatistics
 from distchan.sync._channel import Channel, wrapped
+from distchan.sync._mapping import map_items
 from distchan.sync._runtime import runtime
 
 __all__ = ["Server"]
@@ -62,6 +67,33 @@ class Server:
     def wait_ready(self, clients: int = 1, timeout: float | None = None) -> None:
         """Wait until so many clients are connected that can be dealt work."""
         self._runtime.wait(self._server.wait_ready, clients, timeout=timeout)
+
+    def map(
+        self,
+        items: Iterable[Any],
+        *,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool = False,
+    ) -> Iterator[Any]:
+        """Have the clients work on items; the result of each of them, see distchan.Server.map().
+
+        Leaving the loop early drops what has not been dealt, as soon as the iterator is closed or
+        nobody refers to it any longer.
+        """
+        hub = self._server._clientele.job_hub
+        mapping = Mapping(hub, ordered=ordered, return_exceptions=return_exceptions)
+        bar = show(progress, items, lambda: self._server._clientele.workers)
+        return map_items(self._runtime, mapping, items, bar)
+
+    def submit(self, item: Any, timeout: float | None = None) -> "futures.Future[Any]":
+        """Send one item that waits for its own result, see distchan.Server.submit(): that of the
+        future, which is one of concurrent.futures and cannot be cancelled. Its callbacks run in a
+        thread of distchan's, and must not wait for anything."""
+        result: futures.Future[Any] = futures.Future()
+        result.set_running_or_notify_cancel()
+        self._runtime.wait(submit, self._server._clientele.job_hub, item, result, timeout=timeout)
+        return result
 
     def __enter__(self) -> Self:
         self._runtime.wait(self._server.__aenter__)
