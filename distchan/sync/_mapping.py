@@ -31,6 +31,7 @@ def map_items(
             outcome, wants_item, is_empty = runtime.call(_exchange, mapping, item)
             item = EMPTY
             if outcome is not EMPTY:
+                runtime.turn.busy = True
                 if not isinstance(outcome, DistchanError):
                     try:
                         outcome = decode(outcome)

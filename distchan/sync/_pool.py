@@ -1,4 +1,4 @@
-"""Worker processes on this machine, without any set-up."""
+"""A function and a list: worker processes without any set-up."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class Pool(Generic[T, R]):
-    """Calls one function in processes of this machine, for any number of items::
+    """Calls one function in other processes, for any number of items::
 
         with Pool(resize, processes=4) as pool:
             for image in pool.map(paths):
@@ -28,38 +28,47 @@ class Pool(Generic[T, R]):
 
     function: one that other processes can import. A script must make its pool under
         ``if __name__ == "__main__"``. Items and results are pickled.
-    processes: how many (default: one per CPU). One that crashes is started again; an item that has
-        taken down three raises RemoteError.
+    processes: how many are started on this machine (default: one per CPU). One that crashes is
+        started again; an item that has taken down three raises RemoteError.
     threads: how many items each works on at a time (default: 1).
+    address: in place of processes on this machine, those that ``distchan worker --executor`` starts
+        anywhere come to this address: see Executor for what that needs.
+    options: those of a Server.
 
-    The processes are reached by a Unix socket in a directory that only its owner may enter. Use it
-    as a context manager: leaving the block normally waits for what has been submitted, leaving it
-    with an exception cancels what has not been begun.
+    The processes of this machine are reached by a Unix socket in a directory that only its owner
+    may enter. Use it as a context manager: leaving the block normally waits for what has been
+    submitted, leaving it with an exception cancels what has not been begun.
+
+    Raises TypeError for ``processes`` or ``threads`` together with an address; what entering a
+    Server does.
     """
 
     def __init__(
-        self, function: Callable[[T], R], processes: int | None = None, *, threads: int = 1
+        self,
+        function: Callable[[T], R],
+        processes: int | None = None,
+        *,
+        threads: int | None = None,
+        address: str | None = None,
+        **options: Any,
     ) -> None:
-        from distchan._workers import Job, Workers  # which needs distchan.sync itself
-
         self._function = function
-        self._directory = tempfile.mkdtemp(prefix="distchan-")
-        is_posix = os.name == "posix"
-        address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
-        self._executor = Executor(address)
-        self._count = processes or cpus()
-        job = Job(EXECUTOR_FUNCTION, self._executor.address, threads, {"codec": "raw"})
-        self._workers = Workers(job, self._count)
-        self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
-        self._runner.start()
+        self._processes: _Processes | None = None
+        if address is None:
+            self._processes = _Processes(processes or cpus(), threads or 1, options)
+            self._executor = self._processes.executor
+        elif processes is not None or threads is not None:
+            raise TypeError(
+                "a pool with an address starts no processes itself: use "
+                "`distchan worker --executor` with --processes and --threads"
+            )
+        else:
+            self._executor = Executor(address, **options)
 
-    def _run(self) -> None:
-        try:
-            self._workers.run()
-        except Exception as error:
-            self._executor.fail(error)
-        finally:
-            shutil.rmtree(self._directory, ignore_errors=True)
+    @property
+    def address(self) -> str:
+        """Where the processes find it."""
+        return self._executor.address
 
     def submit(self, item: T) -> "Future[R]":
         """Have the function called for one item. See Executor.submit()."""
@@ -91,8 +100,8 @@ class Pool(Generic[T, R]):
     def close(self) -> None:
         """Wait for what has been submitted, and end the processes."""
         self._executor.shutdown()
-        self._workers.leave()  # those that have not even joined
-        self._runner.join()
+        if self._processes is not None:
+            self._processes.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -106,3 +115,32 @@ class Pool(Generic[T, R]):
         if kind is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
         self.close()
+
+
+class _Processes:
+    """Those of a pool that has no address, and the executor that they serve."""
+
+    def __init__(self, count: int, threads: int, options: dict[str, Any]) -> None:
+        from distchan._workers import Job, Workers  # which needs distchan.sync itself
+
+        self._directory = tempfile.mkdtemp(prefix="distchan-")
+        is_posix = os.name == "posix"
+        address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
+        self.executor = Executor(address, **options)
+        job = Job(EXECUTOR_FUNCTION, self.executor.address, threads, {"codec": "raw"})
+        self._workers = Workers(job, count)
+        self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
+        self._runner.start()
+
+    def _run(self) -> None:
+        try:
+            self._workers.run()
+        except Exception as error:
+            self.executor.fail(error)
+        finally:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def leave(self) -> None:
+        """End those that are left, even if they have not joined."""
+        self._workers.leave()
+        self._runner.join()
