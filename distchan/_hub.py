@@ -174,6 +174,10 @@ class Hub(Handler):
                     )
                 else:
                     item.done(None, 0)
+        if all(isinstance(item, Job) for item in items) and items and values:
+            session.took(len(values), event.size)
+            self.dropped_results += len(values)
+            return []
         return values
 
     # -- sessions come and go ---------------------------------------------------------------------

@@ -36,9 +36,9 @@ async def map_items(
     source = _Source(items, mapping.tell)
     try:
         while True:
+            outcome = mapping.take()
             while mapping.wants_item and (item := source.next()) is not EMPTY:
                 mapping.send(item)
-            outcome = mapping.take()
             if outcome is not EMPTY:
                 progress.done(mapping.failures)
                 yield outcome
@@ -151,6 +151,7 @@ class Mapping:
         self._waiting = self._waiting_bytes = 0
         self.failures = 0
         self._unsent: _Step | None = None
+        self._is_sending = False
         #: Since the last take().
         self._has_changed = False
         self._news: asyncio.Future[None] | None = None
@@ -176,7 +177,9 @@ class Mapping:
         self._under_way += 1
         if self._ordered:
             self._line.append(step)
+        self._is_sending = True
         self._hub.submit(step)
+        self._is_sending = False
 
     def take(self) -> Any:
         """The next result; EMPTY if it is not there yet. Raises what the item has failed with, or
@@ -217,7 +220,8 @@ class Mapping:
 
     def _on_begun(self) -> None:
         self._unsent = None
-        self.tell()
+        if not self._is_sending:
+            self.tell()
 
     def _on_ended(self, step: "_Step") -> None:
         self._under_way -= 1

@@ -143,7 +143,10 @@ class NativeClientele(Clientele):
 
     def say_goodbye(self) -> None:
         for connection in tuple(self._connections):
-            connection.refuse(ConnectionLost("the server has closed"))
+            if connection.session.finished:
+                connection.close()
+            else:
+                connection.refuse(ConnectionLost("the server has closed"))
 
     def abort(self) -> None:
         """The clients see a cut, and may find the server restarted."""

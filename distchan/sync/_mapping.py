@@ -54,7 +54,7 @@ def map_items(
 
 def _exchange(mapping: Mapping, item: Any) -> tuple[Any, bool, bool]:
     """Send an item, if there is one; the next result, and what is to be done after that."""
+    outcome = mapping.take()
     if item is not EMPTY:
         mapping.send(item)
-    outcome = mapping.take()
     return outcome, mapping.wants_item, mapping.is_empty
