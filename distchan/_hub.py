@@ -151,32 +151,32 @@ class Hub(Handler):
     def _tell_jobs(self, session: ServerSession, event: Arrived) -> list[Any]:
         """Tell those jobs that are done. Returns the results that belong to none of them."""
         items, values = event.items, event.values
-        if event.paired and len(items) == len(values):
-            rest = []
-            size = event.size // max(1, len(items))
-            for item, value in zip(items, values, strict=True):
-                if isinstance(item, Job):
-                    item.done(value, size)
-                else:
-                    rest.append(value)
-            if len(rest) < len(values):
-                session.took(len(values) - len(rest), 0 if rest else event.size)
-            self.results += len(values) - len(rest)
-            return rest
-        for item in items:
+        if not event.paired or len(items) != len(values):
+            return self._tell_unpaired_jobs(session, event)
+        rest = []
+        size = event.size // max(1, len(items))
+        for item, value in zip(items, values, strict=True):
             if isinstance(item, Job):
-                if values:
-                    item.fail(
-                        RemoteError(
-                            f"nobody can tell its result: {len(values)} results came with "
-                            f"{len(items)} items at once"
-                        )
-                    )
-                else:
-                    item.done(None, 0)
-        if all(isinstance(item, Job) for item in items) and items and values:
-            session.took(len(values), event.size)
+                item.done(value, size)
+            else:
+                rest.append(value)
+        if len(rest) < len(values):
+            self.results += len(values) - len(rest)
+            session.took(len(values) - len(rest), 0 if rest else event.size)
+        return rest
+
+    def _tell_unpaired_jobs(self, session: ServerSession, event: Arrived) -> list[Any]:
+        items, values = event.items, event.values
+        jobs = [item for item in items if isinstance(item, Job)]
+        for job in jobs:
+            if values:
+                words = f"{len(values)} results came with {len(items)} items at once"
+                job.fail(RemoteError(f"nobody can tell its result: {words}"))
+            else:
+                job.done(None, 0)
+        if values and jobs and len(jobs) == len(items):
             self.dropped_results += len(values)
+            session.took(len(values), event.size)
             return []
         return values
 

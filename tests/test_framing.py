@@ -575,6 +575,45 @@ def test_the_last_frame_that_counts_for_credit_is_the_last_with_results(
     assert decoder.read() == run_of_results([], 0, [2], frames=1, last=0)
 
 
+@pytest.mark.parametrize("size", [1, 7, 10**9])
+def test_runs_can_show_which_result_belongs_to_which_item(framing: Any, size: int) -> None:
+    large = b"l" * (2 * REFERENCE_THRESHOLD)
+    stream = (
+        settle(0, [5], [b"a"])
+        + settle(1, [4], [b"bb"])
+        + settle(2, [6], [])
+        + settle(3, [7], [b"ccc"])
+        + settle(4, [8, 9], [b"d", b"e"])
+        + settle(5, [10], [b"f", b"g"])
+        + result(6, b"h")
+        + result(7, large)
+        + settle(8, [11, 12], [])
+        + settle(9, [13], [b"i"])
+    )
+    decoder = results_decoder(framing)
+    decoder.pair_results()
+    runs = []
+    for piece in split(stream, range(0, len(stream), size)):
+        decoder.feed(piece)
+        while (run := decoder.read()) is not None:
+            runs.append((run.values, [*numbers_of(run.settled)], run.paired, run.frames, run.last))
+    paired = [run for run in runs if run[2]]
+    assert [value for values, *_ in paired for value in values] == [b"a", b"bb", b"ccc", b"i"]
+    assert [number for _, settled, *_ in paired for number in settled] == [5, 4, 7, 13]
+    assert all(frames == len(values) and last == 1 for values, _, _, frames, last in paired)
+    assert [run for run in runs if not run[2]] == [
+        ([], [6], False, 1, 0),
+        ([b"d", b"e"], [8, 9], False, 1, 2),
+        ([b"f", b"g"], [10], False, 1, 2),
+        ([b"h"], [], False, 1, 1),
+        ([large], [], False, 1, 1),
+        ([], [11, 12], False, 1, 0),
+    ]
+    decoder.expect_results(identity)  # for another connection
+    decoder.feed(settle(0, [1], []) + settle(1, [2], [b"a"]))
+    assert decoder.read() == run_of_results([b"a"], 1, [1, 2], frames=2, last=1)
+
+
 def test_what_gives_items_back_comes_by_itself(framing: Any) -> None:
     decoder = results_decoder(framing)
     decoder.feed(

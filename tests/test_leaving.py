@@ -143,3 +143,17 @@ async def test_undecodable_items_in_a_row_where_delivery_is_at_most_once() -> No
             assert await in_.receive() == 4
             await sending
         assert server.statistics().dead_lettered == 3
+
+
+async def test_a_server_without_incoming_leaves_its_clients_in_good_order() -> None:
+    async with Server("localhost:0", Channel(int), None) as server:
+
+        async def work() -> list[int]:
+            in_ = Channel(int)
+            async with Client(server.address, None, in_):
+                return [number async for number in in_]
+
+        worker = asyncio.create_task(work())
+        await server.wait_ready()
+        await server.aclose()
+        assert await worker == []
