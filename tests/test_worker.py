@@ -150,7 +150,8 @@ async def test_a_process_that_crashes_is_restarted() -> None:
         await server.wait_ready()  # there may not be one at the moment, and who comes sees the end
         out.close()
         log = await ended(worker, 0)
-        assert log.count("worker-1 crashed with exit code 9") == 2
+        assert "worker-1 crashed with exit code 9; another one is started in 0.1 s" in log
+        assert "worker-1 crashed with exit code 9; another one is started in 0.2 s" in log
 
 
 @needs_signals
@@ -221,6 +222,19 @@ async def test_a_script_leaves_on_sigterm(processes: str) -> None:
         assert await ended(program, 128 + signal.SIGTERM) == ""
         while server.num_clients:
             await asyncio.sleep(0.01)
+
+
+@needs_signals
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_a_script_is_interrupted_by_ctrl_c(processes: str) -> None:
+    out, in_ = Channel(str), Channel(str)
+    async with Server("localhost:0", out, in_, resume_timeout=0.1) as server:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, worker_jobs.__file__, server.address, processes, stderr=PIPE
+        )
+        await server.wait_ready(int(processes))
+        program.send_signal(signal.SIGINT)
+        assert (await ended(program, -signal.SIGINT)).endswith("KeyboardInterrupt\n")
 
 
 @needs_signals
