@@ -246,6 +246,25 @@ def test_digests_are_those_of_a_single_process(start: Start, tmp_path: Path) -> 
     assert re.fullmatch(r"50 files in [\d.]+ s\n", pool.stderr)
 
 
+def test_a_spectrum_is_that_of_a_single_process(start: Start) -> None:
+    pytest.importorskip("numpy")
+    plain = start("spectrum/spectrum.py", "--samples", "1000000", "--plain")
+    pool = start("spectrum/spectrum.py", "--samples", "1000000", "--processes", "2")
+    assert (plain.wait(), pool.wait()) == (0, 0), pool.stderr
+    assert plain.stdout == pool.stdout
+    assert "0.3101" in pool.stdout
+    assert re.fullmatch(r"[\d.]+ s\n", pool.stderr)
+
+
+def test_words_are_those_that_a_single_task_finds(start: Start) -> None:
+    crawls = [
+        start("crawl/crawl.py", "--pages", "30", *way) for way in ((), ["--plain"], ["--tasks"])
+    ]
+    assert [crawl.wait() for crawl in crawls] == [0, 0, 0], crawls[0].stderr
+    assert crawls[0].stdout == crawls[1].stdout == crawls[2].stdout
+    assert re.fullmatch(r"30 pages in [\d.]+ s\n", crawls[0].stderr)
+
+
 @pytest.mark.parametrize(
     "program", ["capitalizer/server.py", "adder/server.py", "wordcount/demo.py"]
 )
