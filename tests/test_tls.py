@@ -407,19 +407,32 @@ async def test_a_server_may_close_while_somebody_is_in_the_handshake(
 # -- cut off --------------------------------------------------------------------------------------
 
 
-class Gently(random.Random):
-    """By chance, a proxy cuts connections without resetting them: both ends see an end."""
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
+    """Has the streams of both directions end, as if each peer had just closed its own."""
+    ended: set[asyncio.WriteTransport] = set()
+    carry = proxy_module._write
 
-    def random(self) -> float:
-        return 0.9
+    def write(writer: asyncio.StreamWriter, data: bytes) -> None:
+        if writer.transport not in ended:
+            carry(writer, data)
+
+    monkeypatch.setattr(proxy_module, "_write", write)
+
+    def end(proxy: Proxy) -> None:
+        for transport in proxy._transports:
+            ended.add(transport)
+            transport.write_eof()
+
+    return end
 
 
 async def test_a_stream_that_was_cut_goes_on(
-    of_server: dict[str, Any], of_client: dict[str, Any], caplog: pytest.LogCaptureFixture
+    of_server: dict[str, Any], of_client: dict[str, Any]
 ) -> None:
     items = [struct.pack(">I", number) for number in range(3000)]
     async with serving(**of_server) as (server, out, in_):
-        async with Proxy(server.address, Gently(1)) as proxy, asyncio.TaskGroup() as tasks:
+        async with Proxy(server.address, random.Random(1)) as proxy, asyncio.TaskGroup() as tasks:
             worker = tasks.create_task(work(proxy.address, **of_client))
             sending = tasks.create_task(out.send_many(items))
             results = []
@@ -434,14 +447,36 @@ async def test_a_stream_that_was_cut_goes_on(
             assert sorted(results) == items
             assert proxy.connections > 1
         assert server.statistics().redelivered == 0
-    assert "TLS was not closed in good order" in caplog.text
+
+
+async def test_an_end_that_nobody_has_said_is_a_cut(
+    of_server: dict[str, Any],
+    of_client: dict[str, Any],
+    end: Callable[[Proxy], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(**of_server) as (server, out, in_):
+        async with Proxy(server.address, random.Random(1)) as proxy, asyncio.TaskGroup() as tasks:
+            tasks.create_task(work(proxy.address, **of_client))
+            for item in (b"before", b"after"):
+                await out.send(item)
+                assert await in_.receive() == item
+                if item == b"before":
+                    end(proxy)
+            out.close()
+        assert server.statistics().redelivered == 0
+    for line in ("left (it was cut: TLS was", "was cut (it was cut: TLS was"):
+        assert f"{line} not closed in good order)" in caplog.text
 
 
 async def test_a_server_of_go_that_was_cut_off_is_no_end(
-    of_server: dict[str, Any], of_client: dict[str, Any], caplog: pytest.LogCaptureFixture
+    of_server: dict[str, Any],
+    of_client: dict[str, Any],
+    end: Callable[[Proxy], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving(**of_server, wire="go", drain_timeout=0.0) as (server, out, _):
-        async with Proxy(server.address, Gently(1)) as proxy:
+        async with Proxy(server.address, random.Random(1)) as proxy:
             w_out, w_in = Channel(bytes), Channel(bytes)
             options = of_client | {"wire": "go", "codec": "raw"}
             with pytest.raises(ConnectionLost, match="TLS was not closed in good order"):
@@ -449,7 +484,7 @@ async def test_a_server_of_go_that_was_cut_off_is_no_end(
                     await server.wait_ready()
                     await out.send(b"x")
                     assert await w_in.receive() == b"x"
-                    proxy.cut()
+                    end(proxy)
                     await w_in.receive()
             await until(lambda: not server.num_clients)
     # Nor is it for the server.
