@@ -114,7 +114,9 @@ async def vanish(writer: asyncio.StreamWriter) -> None:
 
 @both_wires
 @pytest.mark.parametrize("mutual", [False, True])
-async def test_items_and_results(certificates: Certificates, wire: str, mutual: bool) -> None:
+async def test_items_and_results(
+    certificates: Certificates, wire: str, mutual: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     of_server = server_context(
         certificates.chain,
         certificates.key,
@@ -130,6 +132,7 @@ async def test_items_and_results(certificates: Certificates, wire: str, mutual: 
         await server.wait_ready(2)
         assert sorted(await echoes(out, in_, items)) == sorted(items)
         assert sum(await asyncio.gather(*workers)) == 1000
+    assert caplog.text == ""  # all have left in good order
 
 
 @both_wires
