@@ -11,6 +11,7 @@ from distchan._backend import BACKEND
 from distchan.errors import (
     AddressInUse,
     AlreadyStarted,
+    AuthenticationError,
     ChannelClosed,
     ChannelInUse,
     ConnectError,
@@ -32,6 +33,7 @@ from distchan.errors import (
 if TYPE_CHECKING:
     from distchan import gob as gob
     from distchan import sync as sync
+    from distchan import tls as tls
     from distchan._lease import Lease
     from distchan._run import run
     from distchan._select import select
@@ -46,6 +48,7 @@ __all__ = [
     "BACKEND",
     "AddressInUse",
     "AlreadyStarted",
+    "AuthenticationError",
     "Channel",
     "ChannelClosed",
     "ChannelInUse",
@@ -103,7 +106,7 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
     def __getattr__(name: str) -> object:
         if name in _MODULES:
             value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        elif name in _MODULES.values() or name in ("gob", "sync"):  # without an import of it
+        elif name in _MODULES.values() or name in ("gob", "sync", "tls"):  # without an import of it
             value = import_module(f"{__name__}.{name}")
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,11 +1,13 @@
 """The command line: ``distchan worker ...``."""
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import distchan
 from distchan import _address
@@ -21,6 +23,9 @@ examples:
       works on eight items at a time
   python -m distchan worker tasks:fetch host:5678 --processes 1 --threads 100
       if fetch is an `async def` function: a hundred items at a time in one event loop
+
+  distchan worker shop.images:resize shop.example:5678 --tls-ca ca.pem
+      speaks TLS with a server whose certificate the authority in ca.pem has signed
 
   distchan worker --executor localhost:5678
       calls what a program with distchan.sync.Executor("localhost:5678") submits
@@ -92,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default="info",
         help="of what is written to stderr (default: %(default)s)",
     )
+    _add_tls_options(worker.add_argument_group("TLS", "If any of these is given, TLS is spoken."))
     parsed = parser.parse_args(arguments)
     if parsed.command is None:
         _tell_what_is_installed()
@@ -99,9 +105,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _work(worker, parsed)
 
 
+def _add_tls_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--tls", action="store_true", help="the server's authority is one that the system trusts"
+    )
+    group.add_argument(
+        "--tls-ca", metavar="FILE", help="certificates of the authorities that sign the server's"
+    )
+    group.add_argument(
+        "--tls-cert", metavar="FILE", help="the own certificate, for a server that wants one"
+    )
+    group.add_argument(
+        "--tls-key", metavar="FILE", help="its private key (default: it is in the same file)"
+    )
+    group.add_argument(
+        "--tls-hostname",
+        metavar="NAME",
+        help="what the server's certificate is for (default: the host of ADDRESS)",
+    )
+
+
+def _tls_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Those of a Client, as worker processes take them."""
+    files = parsed.tls_ca, parsed.tls_cert, parsed.tls_key
+    if not parsed.tls and files == (None, None, None) and parsed.tls_hostname is None:
+        return {}
+    return {
+        "ssl": functools.partial(
+            distchan.tls.client_context,
+            parsed.tls_ca,
+            certfile=parsed.tls_cert,
+            keyfile=parsed.tls_key,
+        ),
+        "server_hostname": parsed.tls_hostname,
+    }
+
+
 def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     from distchan._callee import Callee, load
     from distchan._remote_calls import EXECUTOR_FUNCTION
+    from distchan._worker import client_options
     from distchan._workers import Job, Workers, log_to_stderr
     from distchan.channel import Channel
     from distchan.client import Client
@@ -110,14 +153,18 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())
     if (parsed.function is None) != parsed.executor:
         parser.error("either MODULE:FUNCTION or --executor")
-    options = {"codec": parsed.codec, "connect_timeout": parsed.connect_timeout}
+    options = {
+        "codec": parsed.codec,
+        "connect_timeout": parsed.connect_timeout,
+        **_tls_options(parsed),
+    }
     try:
-        Client(parsed.address, None, Channel(), **options)
+        Client(parsed.address, None, Channel(), **client_options(options))
         if parsed.executor:
             _address.require_local(parsed.address)
             parsed.function, options["codec"] = EXECUTOR_FUNCTION, "raw"
         Callee(load(parsed.function))
-    except (ImportError, TypeError, ValueError, distchan.InsecureConnection) as error:
+    except (ImportError, OSError, TypeError, ValueError, distchan.InsecureConnection) as error:
         parser.error(str(error))
     log_to_stderr(parsed.log_level)
     job = Job(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)

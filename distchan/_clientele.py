@@ -14,6 +14,7 @@ from typing import Final
 from distchan._dead_letters import DeadLetters
 from distchan._hub import Hub
 from distchan._ports import Inlet, Outlet
+from distchan._tls import Above
 
 __all__ = ["ClientInfo", "Clientele", "ServerStatistics"]
 
@@ -136,7 +137,7 @@ class Clientele(ABC):
         self._repeat("explain", _EXPLAIN_EVERY, self._explain)
 
     @abstractmethod
-    def accept(self) -> asyncio.BaseProtocol:
+    def accept(self) -> Above:
         """The protocol of a new connection."""
 
     @abstractmethod

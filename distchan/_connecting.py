@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from distchan._address import TcpAddress, UnixAddress
+from distchan._tls import Above, Secure
 from distchan.errors import ConnectError, DistchanError
 
 __all__ = ["Target", "connect"]
@@ -19,10 +20,10 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
 
-class _Connection(Protocol):
+class _Connection(Above, Protocol):
     """What must be known of a connection to wait for it."""
 
-    #: Done when the handshake is.
+    #: Done when the handshake is, that of TLS included.
     opened: "asyncio.Future[None]"
 
     @property
@@ -43,11 +44,13 @@ async def connect(
     name: str,
     connect_timeout: float,
     handshake_timeout: float,
+    secure: Secure | None,
 ) -> C:
     """A connection whose handshake is done.
 
-    Tries until ``connect_timeout`` has passed, once if that is 0 or the target is a socket. Raises
-    ConnectError if no server answers; if one refuses, that is final: HandshakeError, ...
+    Tries until ``connect_timeout`` has passed, once if that is 0 or the target is a socket.
+    ``secure`` puts TLS below it. Raises ConnectError if no server answers; if one refuses, or is
+    refused, that is final: HandshakeError, ...
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_timeout
@@ -55,7 +58,8 @@ async def connect(
     while True:
         left = deadline - loop.time() if connect_timeout else handshake_timeout
         try:
-            return await _attempt(target, make_connection, min(left, handshake_timeout))
+            timeout = min(left, handshake_timeout)
+            return await _attempt(target, make_connection, timeout, secure)
         except DistchanError:
             raise
         except OSError as error:
@@ -69,12 +73,14 @@ async def connect(
         await asyncio.sleep(wait)
 
 
-async def _attempt(target: Target, make_connection: Callable[[], C], timeout: float) -> C:
+async def _attempt(
+    target: Target, make_connection: Callable[[], C], timeout: float, secure: Secure | None
+) -> C:
     connections: list[C] = []
 
-    def protocol() -> C:
+    def protocol() -> Any:
         connections.append(make_connection())
-        return connections[-1]
+        return connections[-1] if secure is None else secure(connections[-1])
 
     try:
         async with asyncio.timeout(timeout):

@@ -93,6 +93,11 @@ class Connection(Pump, asyncio.BufferedProtocol):
             cut=self._cut,
         )
         self._owner._on_connected(self)
+        if transport.get_extra_info("sslcontext") is None:
+            self.secured()
+
+    def secured(self) -> None:
+        """TLS has been set up, where there is TLS: our own handshake may begin."""
         self.session.on_pending = self.wake
         self.session.start()
         self.wake()
@@ -121,6 +126,17 @@ class Connection(Pump, asyncio.BufferedProtocol):
         self._closing = True
         self._set_deadline(_LINGER, self.abort)
         self._end()
+
+    def broken(self, error: Exception) -> None:
+        """TLS has failed, or was not closed in good order: nothing more can be read."""
+        self.receive_due()
+        if self._closing:
+            return
+        if isinstance(error, DistchanError):
+            self.refuse(error)
+        else:
+            self.reason = error
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is None:

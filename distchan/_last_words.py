@@ -10,9 +10,10 @@ __all__ = ["unread"]
 def unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
     """What has arrived and not been read when a connection ends because a write has failed.
 
-    The loop does not read it. For connection_lost(), where the socket is not closed yet.
+    The loop does not read it. For connection_lost(), where the socket is not closed yet. Under TLS
+    there is nothing left: the layer below has read it, and has handed it on.
     """
-    if os.name != "posix":
+    if os.name != "posix" or transport.get_extra_info("sslcontext") is not None:
         return
     try:
         descriptor = transport.get_extra_info("socket").fileno()

@@ -14,6 +14,7 @@ from distchan._member import Member
 from distchan._outbox import Outbox
 from distchan._session import Bye, Closed, Event
 from distchan._stand_in import ACTING
+from distchan._tls import Secure
 from distchan._wire import Outcome
 from distchan._wiring import Wiring
 from distchan.errors import ConnectionLost, DistchanError, FrameTooLarge, RemoteError
@@ -36,6 +37,7 @@ class NativeMembership:
         wiring: Wiring,
         *,
         connect_timeout: float,
+        secure: Secure | None,
         results: Literal["settled", "stream"],
     ) -> None:
         self._target = target
@@ -43,6 +45,7 @@ class NativeMembership:
         self._wiring = wiring
         self._options = wiring.options
         self._connect_timeout = connect_timeout
+        self._secure = secure
         self._logger = wiring.logger
         self._holdings = Holdings(results, self._logger, self._address)
         self._outbox: Outbox | None = None
@@ -206,6 +209,7 @@ class NativeMembership:
             name=self._address,
             connect_timeout=connect_timeout,
             handshake_timeout=self._options.handshake_timeout,
+            secure=self._secure,
         )
         self._logger.info("connected to %s", self._address)
         session = self._session

@@ -98,10 +98,17 @@ class Outcome(IntEnum):
     """Its payload does not decode."""
 
 
+#: The first two bytes of a TLS connection: a handshake record, of version 3.x (RFC 8446, section
+#: 5.1).
+_TLS_HANDSHAKE: Final = 0x0316
+
+
 def wrong_signature(expected: int, found: int) -> str:
     """In words, that a frame opens with another signature, and whose that may be."""
     whose = {
         SIGNATURE: "the peer speaks the native wire",
         GO_SIGNATURE: 'the peer speaks the Go original\'s wire, as with wire="go"',
     }.get(found, "another program, or another option")
+    if found & 0xFFFF == _TLS_HANDSHAKE:
+        whose = "the peer speaks TLS, which this end does not (ssl=)"
     return f"expected signature {expected:#010x}, got {found:#010x}: {whose}"

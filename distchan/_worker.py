@@ -15,9 +15,20 @@ from distchan.channel import Channel
 from distchan.client import Client
 from distchan.errors import EndOfChannel
 
-__all__ = ["serve"]
+__all__ = ["client_options", "serve"]
 
 logger = logging.getLogger("distchan")
+
+
+def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a Client, as they are after they have been sent to another process.
+
+    An SSLContext cannot be sent; a function that makes one can.
+    """
+    made = dict(options)
+    if callable(made.get("ssl")):
+        made["ssl"] = made["ssl"]()
+    return made
 
 
 def serve(
@@ -37,7 +48,7 @@ def serve(
     work = _Async if callee.is_async else _Blocking
     with Signals(_leave) as signals:
         try:
-            work(callee, address, signals, on_joined).run(threads, options)
+            work(callee, address, signals, on_joined).run(threads, client_options(options))
         except Leaving:
             pass  # before it had joined
     if signals.number is None:

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -55,15 +56,18 @@ def work(
         which import the function (by ``multiprocessing``: where a script calls this, it must do so
         under ``if __name__ == "__main__"``); one that crashes is started again.
     threads: how many items each process works on at a time (default: 1).
-    options: those of a Client, without ``sock``.
+    options: those of a Client, without ``sock``. ``ssl`` may also be a function that makes the
+        context in each process, and has to be if there are several:
+        ``functools.partial(distchan.tls.client_context, "ca.pem")``.
 
     SIGTERM or SIGINT, if this is the main thread: the items in hand are finished, the others go
     back to the server, and SystemExit(143) or KeyboardInterrupt is raised. The second SIGINT raises
     KeyboardInterrupt at once.
 
     Raises TypeError for a function that does not take one item, or that other processes cannot
-    import; ValueError for a wrong address or number; what a Client raises if it cannot join
-    or loses its server, which is always ConnectError if there are several processes: they log why.
+    import, and for an SSLContext that they would have to be sent; ValueError for a wrong address or
+    number; what a Client raises if it cannot join or loses its server, which is always ConnectError
+    if there are several processes: they log why.
     """
     for name, number in (("processes", processes), ("threads", threads)):
         if number < 1:
@@ -73,6 +77,11 @@ def work(
     if processes == 1:
         received = serve(callee, address, threads=threads, options=options)
     else:
+        if isinstance(options.get("ssl"), ssl.SSLContext):
+            raise TypeError(
+                "other processes cannot be sent an SSLContext: let ssl be a function that makes "
+                'one, as in functools.partial(distchan.tls.client_context, "ca.pem")'
+            )
         job = Job(name_of(function), address, threads, options)
         received = Workers(job, processes).run()
     if received == signal.SIGINT:

@@ -3,6 +3,8 @@
 import logging
 import socket
 from collections.abc import Sequence
+from functools import partial
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -12,6 +14,7 @@ from distchan._go.membership import GoMembership
 from distchan._go.wiring import GoWiring, refuse_native_options
 from distchan._membership import Membership
 from distchan._native_membership import NativeMembership
+from distchan._tls import Secure, TlsLayer, check_context
 from distchan._wire import GO_SIGNATURE, SIGNATURE
 from distchan._wiring import (
     ANY_PREFETCH_BYTES,
@@ -69,14 +72,18 @@ class Client:
         for dead.
     drain_timeout: seconds (default: 10) that leaving the block waits for the server's confirmation.
     sock: a connected stream socket of your own, in place of an address; never connected again.
+    ssl: TLS from the first byte, with this SSLContext for clients, see distchan.tls. None
+        (default): none. A certificate that either end refuses is final, as are other refusals.
+    server_hostname: what the server's certificate has to be for: a host name or an IP address. The
+        default is the host of the address; a Unix socket and ``sock`` have none.
     codec, transforms, signature: must be those of the server; the defaults are the same.
     max_frame_size: bytes of an encoded item (default: 64 MiB); on the native wire it must be at
         least the server's, whose value counts.
-    handshake_timeout*, logger: as for a Server.
+    handshake_timeout*, logger: as for a Server. The first is for each attempt to connect.
 
-    Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch or
-    InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
-    ``incoming`` is closed, AlreadyStarted the second time.
+    Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch,
+    AuthenticationError or InvalidSignature if it refuses or is refused, ChannelInUse if a channel
+    is bound already, ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
     """
 
     def __init__(
@@ -99,6 +106,8 @@ class Client:
         handshake_timeout: float | None = None,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
+        ssl: SSLContext | None = None,
+        server_hostname: str | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         if (address is None) == (sock is None):
@@ -113,6 +122,7 @@ class Client:
         else:
             assert sock is not None
             target, name = sock, "the other end of the given socket"
+        secure = _secure(ssl, server_hostname, target)
         self._drain_timeout = drain_timeout
         self._started = False
         self._membership: Membership
@@ -121,7 +131,8 @@ class Client:
                 delivery=delivery,
                 prefetch=prefetch,
                 prefetch_bytes=prefetch_bytes,
-                handshake_timeout=handshake_timeout,
+                # There is no handshake but that of TLS.
+                handshake_timeout=None if ssl is not None else handshake_timeout,
                 results=results,
             )
             go = GoWiring(
@@ -137,7 +148,16 @@ class Client:
                     logger=logger,
                 ),
             )
-            self._membership = GoMembership(target, name, go, connect_timeout=connect_timeout)
+            handshake_timeout = default(handshake_timeout, 5.0)
+            check_seconds("handshake_timeout", handshake_timeout)
+            self._membership = GoMembership(
+                target,
+                name,
+                go,
+                connect_timeout=connect_timeout,
+                handshake_timeout=handshake_timeout,
+                secure=secure,
+            )
         else:
             results = "settled" if results is None else results
             check_choice("results", results, ("settled", "stream"))
@@ -159,7 +179,12 @@ class Client:
                 ),
             )
             self._membership = NativeMembership(
-                target, name, native, connect_timeout=connect_timeout, results=results
+                target,
+                name,
+                native,
+                connect_timeout=connect_timeout,
+                secure=secure,
+                results=results,
             )
 
     async def __aenter__(self) -> Self:
@@ -210,3 +235,19 @@ class Client:
         """
         if self._started:
             await self._membership.leave(default(timeout, self._drain_timeout))
+
+
+def _secure(context: SSLContext | None, hostname: str | None, target: Target) -> Secure | None:
+    """What puts TLS below a connection. Raises TypeError or ValueError for wrong options."""
+    if context is None:
+        if hostname is not None:
+            raise ValueError("server_hostname means nothing without ssl")
+        return None
+    check_context(context, server_side=False)
+    if hostname is None and isinstance(target, _address.TcpAddress):
+        hostname = target.host or "localhost"
+    if hostname is None and context.check_hostname:
+        raise ValueError(
+            "with ssl, a client needs server_hostname: what the server's certificate is for"
+        )
+    return partial(TlsLayer, context=context, server_hostname=hostname)

@@ -13,7 +13,8 @@
     ├── ConnectError             no server could be reached
     ├── ConnectionLost           the connection broke and could not be mended
     ├── HandshakeError           the two ends do not fit together
-    │   └── TypeMismatch         ... because of the types of their items
+    │   ├── TypeMismatch         ... because of the types of their items
+    │   └── AuthenticationError  ... because one did not prove who it is
     ├── ProtocolError            the peer broke the rules of the wire
     │   ├── InvalidSignature     ... with a frame that opens with another signature
     │   ├── FrameTooLarge        ... with a frame above max_frame_size (also raised by send)
@@ -28,6 +29,7 @@ Where a builtin exception fits, the class derives from it too, so that
 __all__ = [
     "AddressInUse",
     "AlreadyStarted",
+    "AuthenticationError",
     "ChannelClosed",
     "ChannelInUse",
     "ConnectError",
@@ -100,6 +102,10 @@ class HandshakeError(DistchanError, ConnectionError):
 
 class TypeMismatch(HandshakeError, TypeError):
     """The items that one end sends could never be decoded by the other."""
+
+
+class AuthenticationError(HandshakeError):
+    """The peer did not prove who it is."""
 
 
 class ProtocolError(DistchanError, ConnectionError):

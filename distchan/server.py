@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -17,6 +18,7 @@ from distchan._go.wiring import GoWiring, refuse_native_options
 from distchan._mapping import Mapping, map_items, submit
 from distchan._native_clientele import NativeClientele
 from distchan._progress import show
+from distchan._tls import TlsLayer, check_context
 from distchan._wire import GO_SIGNATURE, SIGNATURE
 from distchan._wiring import (
     CommonOptions,
@@ -77,9 +79,12 @@ class Server:
     max_attempts*: after so many failed attempts (default: 3) an item goes to ``dead_letters``. An
         attempt fails if the task that holds the item raises an exception or its client dies over
         it.
-    handshake_timeout*: seconds (default: 5) that a new connection has for introducing itself.
+    handshake_timeout*: seconds (default: 5) that a new connection has for introducing itself. With
+        ``ssl`` it is for the handshake of TLS, too, and ``wire="go"`` has it as well.
     drain_timeout: seconds (default: 10) that leaving the block waits for the orderly end.
     sock: a bound stream socket of your own, in place of an address.
+    ssl: TLS from the first byte, with this SSLContext for servers, see distchan.tls. None
+        (default): none.
     logger: where joins, leaves and refusals are logged. The default is the logger "distchan".
 
     Entering raises AddressInUse or another OSError if it cannot listen, ChannelInUse if a channel
@@ -107,6 +112,7 @@ class Server:
         handshake_timeout: float | None = None,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
+        ssl: SSLContext | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         if (address is None) == (sock is None):
@@ -114,6 +120,11 @@ class Server:
         check_choice("wire", wire, ("native", "go"))
         self._endpoint = None if address is None else _address.parse(address)
         self._sock = sock
+        if ssl is not None:
+            check_context(ssl, server_side=True)
+        self._ssl = ssl
+        self._handshake_timeout = default(handshake_timeout, 5.0)
+        check_seconds("handshake_timeout", self._handshake_timeout)
         self._drain_timeout = drain_timeout
         self._drained = asyncio.Event()
         self._ends: Ends
@@ -126,7 +137,8 @@ class Server:
                 hang_timeout=hang_timeout,
                 resume_timeout=resume_timeout,
                 max_attempts=max_attempts,
-                handshake_timeout=handshake_timeout,
+                # There is no handshake but that of TLS.
+                handshake_timeout=None if ssl is not None else handshake_timeout,
             )
             go = GoWiring(
                 outgoing,
@@ -164,7 +176,7 @@ class Server:
                     prefetch_bytes=default(prefetch_bytes, 8 * 1024 * 1024),
                     max_frame_size=max_frame_size,
                     heartbeat=heartbeat,
-                    handshake_timeout=default(handshake_timeout, 5.0),
+                    handshake_timeout=self._handshake_timeout,
                     drain_timeout=drain_timeout,
                     logger=logger,
                 ),
@@ -343,10 +355,15 @@ class Server:
         if self._unix_path is not None:
             self._unix_path.unlink()
 
-    def _accept(self) -> asyncio.BaseProtocol:
+    def _accept(self) -> Any:
         if self._closed:  # asyncio may be in the middle of accepting one when the listener closes
             raise ConnectionAbortedError("the server has closed")
-        return self._clientele.accept()
+        connection = self._clientele.accept()
+        if self._ssl is None:
+            return connection
+        return TlsLayer(
+            connection, self._ssl, server_side=True, handshake_timeout=self._handshake_timeout
+        )
 
     def shutdown(self) -> None:
         """Begin the orderly end: close ``outgoing``, or do without one what that would do."""

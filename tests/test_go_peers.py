@@ -10,12 +10,22 @@ import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-from distchan import Channel, ChannelClosed, Client, ConnectionLost, Server
+from distchan import (
+    AuthenticationError,
+    Channel,
+    ChannelClosed,
+    Client,
+    ConnectionLost,
+    Server,
+)
+from distchan.tls import client_context, server_context
+from tests.certificates import Certificates
 from tests.golang import SOURCES, Start, build, go_programs
 
 try:
@@ -190,6 +200,82 @@ async def test_another_key_closes_the_connection(start: Start) -> None:
     address = (await line(process)).split()[1]
     with pytest.raises(ConnectionLost, match="a frame of"):
         await worker(address, transforms=[Encrypted(bytes(32))])
+
+
+# -- TLS -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def flags(certificates: Certificates, certificate: Path) -> tuple[str, ...]:
+    """Of a Go program that shows that certificate and wants one of its peers."""
+    return "-certificate", str(certificate), "-authority", str(certificates.ca)
+
+
+@pytest.mark.parametrize("mode", ["close", ""])
+async def test_a_server_with_go_workers_over_tls(
+    start: Start, certificates: Certificates, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, in_ = channels()
+    context = server_context(certificates.server, client_ca=certificates.ca)
+    files = flags(certificates, certificates.client)
+    async with Server("127.0.0.1:0", out, in_, wire="go", ssl=context) as server:
+        for _ in range(2):
+            await start("worker", "-address", server.address, "-mode", mode, *files)
+        await server.wait_ready(2)
+        assert await deal(server, out, in_, 500) == list(range(1, 501))
+    # A process that just ends leaves open whether somebody has cut it off.
+    assert ("TLS was not closed in good order" in caplog.text) == (mode == "")
+
+
+async def test_a_go_server_with_workers_over_tls(start: Start, certificates: Certificates) -> None:
+    files = flags(certificates, certificates.server)
+    process = await start("server", "-workers", "2", "-items", "500", "-size", "10000", *files)
+    address = (await line(process)).split()[1]
+    context = client_context(certificates.ca, certfile=certificates.client)
+    workers = [asyncio.ensure_future(worker(address, ssl=context)) for _ in range(2)]
+    assert await asyncio.gather(*workers) == [250, 250]
+    assert await line(process) == f"results 500 {sum(range(1, 501))}"
+    assert await process.wait() == 0
+
+
+async def test_a_worker_that_leaves_early_over_tls_ends_the_go_server_in_good_order(
+    start: Start, certificates: Certificates
+) -> None:
+    files = flags(certificates, certificates.server)
+    process = await start("server", "-items", "10", "-mode", "late", *files)
+    address = (await line(process)).split()[1]
+    out, in_ = Channel(Result), Channel(Input)
+    context = client_context(certificates.ca, certfile=certificates.client)
+    async with Client(address, out, in_, wire="go", ssl=context):
+        item = await in_.receive()
+        await out.send(Result(item.A + item.B))
+        assert await line(process) == "dealt"
+    await tell(process)
+    assert await line(process) == "results 1 1"
+
+
+async def test_wrong_certificates_are_refused_by_either_language(
+    start: Start, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = flags(certificates, certificates.server)
+    process = await start("server", *files)
+    address = (await line(process)).split()[1]
+    context = client_context(certificates.other_ca, certfile=certificates.client)
+    with pytest.raises(AuthenticationError, match="certificate is refused: unable to get local"):
+        await worker(address, ssl=context)
+
+    out, in_ = channels()
+    context = server_context(certificates.expired_server)
+    async with Server("127.0.0.1:0", out, in_, wire="go", ssl=context) as server:
+        process = await start("worker", "-address", server.address, *files)
+        assert "certificate has expired" in await errors(process)
+        while not server.statistics().refused:
+            await asyncio.sleep(0.001)
+    assert "the client refuses this server: bad certificate" in caplog.text
 
 
 # -- in bad order ---------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def test_all_of_them_can_be_listed_before_they_are_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["channel", "client", "codecs", "errors", "gob", "server", "transforms"]
+    "name", ["channel", "client", "codecs", "errors", "gob", "server", "tls", "transforms"]
 )
 def test_public_modules_need_no_import_of_their_own(name: str) -> None:
     assert run_fresh(f"import distchan; print(distchan.{name}.__name__)") == f"distchan.{name}"

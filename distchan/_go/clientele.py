@@ -179,6 +179,10 @@ class GoClientele(Clientele):
         self.nobody.clear()
         if self._closed:
             connection.abort()
+
+    def on_opened(self, connection: GoConnection) -> None:
+        if self._closed:
+            connection.abort()
             return
         self._logger.info(
             "client %s joined; %d connected", connection.peer_address, self.num_clients + 1
@@ -199,9 +203,14 @@ class GoClientele(Clientele):
         self._hub.update(connection)
 
     def on_lost(self, connection: GoConnection) -> None:
+        reason = connection.reason
+        if not connection.is_open:
+            self._refused += 1
+            self._logger.warning(
+                "refused %s: %s", connection.peer_address, reason or "it closed the connection"
+            )
         if not self._hub.leave(connection):
             return
-        reason = connection.reason
         if isinstance(reason, ProtocolError):
             self._refused += 1
         self._logger.log(

@@ -28,6 +28,9 @@ class GoOwner(Protocol):
     def on_connected(self, connection: "GoConnection") -> None:
         """The transport is there."""
 
+    def on_opened(self, connection: "GoConnection") -> None:
+        """Items may come and go: if there is TLS, its handshake is done."""
+
     def on_items(self, connection: "GoConnection", items: list[Any], size: int) -> None:
         """Items have come, whose payloads have so many bytes."""
 
@@ -54,8 +57,9 @@ class GoConnection(asyncio.Protocol):
         self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        #: Done when there is a transport: nothing is to be said before.
+        #: Done when items may come and go.
         self.opened: asyncio.Future[None] = self._loop.create_future()
+        self._open = False
         #: What broke the connection, if anything did.
         self.reason: Exception | None = None
         #: The peer has closed its end.
@@ -74,8 +78,8 @@ class GoConnection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a transport, or was one."""
-        return self.opened.done()
+        """Whether items may come and go, or could."""
+        return self._open
 
     @property
     def writable(self) -> bool:
@@ -102,9 +106,22 @@ class GoConnection(asyncio.Protocol):
             has_stalled=lambda: self._reading and self.session.in_mid_frame,
             cut=lambda reason: self._break(TimeoutError(reason)),
         )
+        self._owner.on_connected(self)
+        if transport.get_extra_info("sslcontext") is None:
+            self.secured()
+
+    def secured(self) -> None:
+        """TLS has been set up, where there is TLS."""
+        self._open = True
         if not self.opened.done():  # given up at that very moment
             self.opened.set_result(None)
-        self._owner.on_connected(self)
+        self._owner.on_opened(self)
+
+    def broken(self, error: Exception) -> None:
+        """TLS has failed, or was not closed in good order: nothing more can be read."""
+        if not self._deaf:
+            self.reason = error
+        self.close()
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = self._loop.time()
@@ -262,6 +279,12 @@ class GoConnection(asyncio.Protocol):
         if not self.lost:
             self.lost = True
             self._deaf = True
+            if not self.opened.done():
+                self.opened.set_exception(
+                    self.reason
+                    or ConnectionResetError("it closes connections in the TLS handshake")
+                )
+                self.opened.exception()  # on a server, nobody waits for it
             self._owner.on_lost(self)
 
     def _abort_when_heard(self) -> None:

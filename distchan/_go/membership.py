@@ -11,12 +11,10 @@ from distchan._connecting import Target, connect
 from distchan._go.connection import GoConnection
 from distchan._go.hub import GoHub
 from distchan._go.wiring import GoWiring
+from distchan._tls import Secure
 from distchan.errors import ConnectionLost
 
 __all__ = ["GoMembership"]
-
-#: How long one attempt to connect may take, in seconds.
-_ATTEMPT = 5.0
 
 
 class GoMembership:
@@ -25,12 +23,21 @@ class GoMembership:
     deals_again = False
 
     def __init__(
-        self, target: Target, address: str, wiring: GoWiring, *, connect_timeout: float
+        self,
+        target: Target,
+        address: str,
+        wiring: GoWiring,
+        *,
+        connect_timeout: float,
+        handshake_timeout: float,
+        secure: Secure | None,
     ) -> None:
         self._target = target
         self._address = address
         self._wiring = wiring
         self._connect_timeout = connect_timeout
+        self._handshake_timeout = handshake_timeout  # for each attempt
+        self._secure = secure
         self._logger = wiring.logger
         self._hub = GoHub(
             wiring,
@@ -60,7 +67,8 @@ class GoMembership:
                 self._make_connection,
                 name=self._address,
                 connect_timeout=self._connect_timeout,
-                handshake_timeout=_ATTEMPT,
+                handshake_timeout=self._handshake_timeout,
+                secure=self._secure,
             )
         except BaseException:
             self._wiring.unbind()
@@ -167,6 +175,9 @@ class GoMembership:
         self._transports += 1
         self._released.clear()
         self._connection = connection
+
+    def on_opened(self, connection: GoConnection) -> None:
+        """connect() waits for it."""
 
     def on_items(self, connection: GoConnection, items: list[Any], size: int) -> None:
         self._hub.arrive(items, size)

@@ -84,7 +84,7 @@ func half(l *link) {
 }
 
 func work() {
-	conn, err := net.Dial("tcp", *address)
+	conn, err := dial(*address)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -135,11 +135,16 @@ func work() {
 	if *mode == "late" {
 		untilTold("ended")
 	}
+	if *mode == "close" { // so that TLS says so; the end of the process does not
+		if err := conn.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
 	fmt.Println("done")
 }
 
 func serve() {
-	listener, err := net.Listen("tcp", *address)
+	listener, err := listen(*address)
 	if err != nil {
 		log.Fatal(err)
 	}
