@@ -11,6 +11,7 @@ from distchan._backend import BACKEND
 from distchan.errors import (
     AddressInUse,
     AlreadyStarted,
+    AuthenticationError,
     ChannelClosed,
     ChannelInUse,
     ConnectError,
@@ -46,6 +47,7 @@ __all__ = [
     "BACKEND",
     "AddressInUse",
     "AlreadyStarted",
+    "AuthenticationError",
     "Channel",
     "ChannelClosed",
     "ChannelInUse",

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import distchan
-from distchan import _address
+from distchan import _security
 from distchan._cpus import cpus
 
 __all__ = ["main"]
@@ -87,6 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="to go on trying while there is no server (default: 30)",
     )
     worker.add_argument(
+        "--authkey-file",
+        type=Path,
+        metavar="FILE",
+        help="the key shared with the server, in a file that only its owner can read; or it is in "
+        "the environment variable DISTCHAN_AUTHKEY",
+    )
+    worker.add_argument(
+        "--insecure",
+        action="store_true",
+        help="do without a key where it is refused to: to another machine, or with pickle on TCP",
+    )
+    worker.add_argument(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
         default="info",
@@ -101,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     from distchan._callee import Callee, load
+    from distchan._key_file import find_key
     from distchan._remote_calls import EXECUTOR_FUNCTION
     from distchan._workers import Job, Workers, log_to_stderr
     from distchan.channel import Channel
@@ -110,14 +124,25 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())
     if (parsed.function is None) != parsed.executor:
         parser.error("either MODULE:FUNCTION or --executor")
-    options = {"codec": parsed.codec, "connect_timeout": parsed.connect_timeout}
+    options: dict[str, Any] = {
+        "codec": parsed.codec,
+        "connect_timeout": parsed.connect_timeout,
+        "insecure": parsed.insecure,
+    }
     try:
+        options["authkey"] = key = find_key(parsed.authkey_file, os.environ)
         Client(parsed.address, None, Channel(), **options)
         if parsed.executor:
-            _address.require_local(parsed.address)
+            _security.check_address(
+                parsed.address,
+                "client",
+                insecure=parsed.insecure,
+                has_authkey=key is not None,
+                unpickles=True,
+            )
             parsed.function = EXECUTOR_FUNCTION
         Callee(load(parsed.function))
-    except (ImportError, TypeError, ValueError, distchan.InsecureConnection) as error:
+    except (ImportError, OSError, TypeError, ValueError, distchan.InsecureConnection) as error:
         parser.error(str(error))
     log_to_stderr(parsed.log_level)
     job = Job(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)

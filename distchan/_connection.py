@@ -14,6 +14,7 @@ from distchan._last_words import unread
 from distchan._liveness import Watch
 from distchan._nearness import keep_in_cache
 from distchan._pump import Handler, Pump
+from distchan._security import channel_binding
 from distchan._session import Event, Session
 from distchan.errors import DistchanError, HandshakeError
 
@@ -94,7 +95,7 @@ class Connection(Pump, asyncio.BufferedProtocol):
         )
         self._owner._on_connected(self)
         self.session.on_pending = self.wake
-        self.session.start()
+        self.session.start(channel_binding(transport))
         self.wake()
 
     @property
@@ -107,6 +108,11 @@ class Connection(Pump, asyncio.BufferedProtocol):
             self._set_deadline(None)
             self.opened.set_result(None)
         self._owner._on_opened(self, event)
+
+    def slow_down(self, seconds: float) -> None:
+        """Write nothing for so long, which is when it has just been made."""
+        self._writable = False
+        self._loop.call_later(seconds, self.resume_writing)
 
     def adopt(self, session: Session) -> None:
         """Go on with an older session, which has taken over the state of this connection."""

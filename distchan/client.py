@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from distchan import _address
+from distchan import _address, _security
+from distchan._authentication import Key
 from distchan._connecting import Target
 from distchan._go.membership import GoMembership
 from distchan._go.wiring import GoWiring, refuse_native_options
@@ -69,13 +70,15 @@ class Client:
         for dead.
     drain_timeout: seconds (default: 10) that leaving the block waits for the server's confirmation.
     sock: a connected stream socket of your own, in place of an address; never connected again.
+    authkey*, insecure: as for a Server.
     codec, transforms, signature: must be those of the server; the defaults are the same.
     max_frame_size: bytes of an encoded item (default: 64 MiB); on the native wire it must be at
         least the server's, whose value counts.
     handshake_timeout*, logger: as for a Server.
 
-    Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch or
-    InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
+    The constructor raises InsecureConnection for what ``insecure`` is needed for.
+    Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch,
+    AuthenticationError or InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
     ``incoming`` is closed, AlreadyStarted the second time.
     """
 
@@ -99,6 +102,8 @@ class Client:
         handshake_timeout: float | None = None,
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
+        authkey: bytes | None = None,
+        insecure: bool = False,
         logger: logging.Logger | None = None,
     ) -> None:
         if (address is None) == (sock is None):
@@ -113,6 +118,15 @@ class Client:
         else:
             assert sock is not None
             target, name = sock, "the other end of the given socket"
+        key = None if authkey is None else Key(authkey)
+        _security.check(
+            target,
+            "client",
+            insecure=insecure,
+            has_authkey=key is not None,
+            unpickles=codec == "pickle",
+            wire=wire,
+        )
         self._drain_timeout = drain_timeout
         self._started = False
         self._membership: Membership
@@ -123,6 +137,7 @@ class Client:
                 prefetch_bytes=prefetch_bytes,
                 handshake_timeout=handshake_timeout,
                 results=results,
+                authkey=key,
             )
             go = GoWiring(
                 outgoing,
@@ -154,6 +169,7 @@ class Client:
                     max_frame_size=max_frame_size,
                     heartbeat=heartbeat,
                     handshake_timeout=default(handshake_timeout, 5.0),
+                    authkey=key,
                     drain_timeout=drain_timeout,
                     logger=logger,
                 ),

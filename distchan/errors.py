@@ -13,6 +13,7 @@
     ├── ConnectError             no server could be reached
     ├── ConnectionLost           the connection broke and could not be mended
     ├── HandshakeError           the two ends do not fit together
+    │   ├── AuthenticationError  ... because one did not prove who it is
     │   └── TypeMismatch         ... because of the types of their items
     ├── ProtocolError            the peer broke the rules of the wire
     │   ├── InvalidSignature     ... with a frame that opens with another signature
@@ -28,6 +29,7 @@ Where a builtin exception fits, the class derives from it too, so that
 __all__ = [
     "AddressInUse",
     "AlreadyStarted",
+    "AuthenticationError",
     "ChannelClosed",
     "ChannelInUse",
     "ConnectError",
@@ -38,6 +40,7 @@ __all__ = [
     "EndOfChannel",
     "FrameTooLarge",
     "HandshakeError",
+    "InsecureConnection",
     "InvalidSignature",
     "ProtocolError",
     "RemoteError",
@@ -100,6 +103,10 @@ class HandshakeError(DistchanError, ConnectionError):
 
 class TypeMismatch(HandshakeError, TypeError):
     """The items that one end sends could never be decoded by the other."""
+
+
+class AuthenticationError(HandshakeError):
+    """The peer did not prove who it is."""
 
 
 class ProtocolError(DistchanError, ConnectionError):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent import futures
 from typing import Any, ParamSpec, TypeVar
 
-from distchan import _address
+from distchan import _security
 from distchan._remote_calls import Call, Outcome, pickled, result_of
 from distchan.errors import DistchanError, RemoteError
 from distchan.sync._channel import Channel
@@ -29,14 +29,21 @@ class Executor(futures.Executor):
     traceback. A call whose worker dies is made again elsewhere; if it takes down ``max_attempts``
     workers, its future raises RemoteError. Calls that have been sent cannot be cancelled.
 
-    Unpickling runs what the other end likes: so ``address`` is a Unix socket or one of this machine
-    ("localhost:5678"); anything else raises InsecureConnection. ``options`` are those of a Server.
+    Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
+    ``authkey`` (or ``insecure=True``); else InsecureConnection is raised. ``options`` are those of a
+    Server.
 
     Raises what entering a Server does.
     """
 
     def __init__(self, address: str, **options: Any) -> None:
-        _address.require_local(address)
+        _security.check_address(
+            address,
+            "server",
+            insecure=options.get("insecure", False),
+            has_authkey=options.get("authkey") is not None,
+            unpickles=True,
+        )
         self._out: Any = Channel(Call)
         self._in: Any = Channel(Outcome)
         self._server = Server(address, self._out, self._in, **options)

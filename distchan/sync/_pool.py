@@ -1,6 +1,7 @@
 """Worker processes on this machine, without any set-up."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -33,9 +34,9 @@ class Pool(Generic[T, R]):
         taken down three raises RemoteError.
     threads: how many items each works on at a time (default: 1).
 
-    The processes are reached by a Unix socket in a directory that only its owner may enter. Use it
-    as a context manager: leaving the block normally waits for what has been submitted, leaving it
-    with an exception cancels what has not been begun.
+    The processes are reached by a Unix socket in a directory that only its owner may enter, and
+    share a random key with this one. Use it as a context manager: leaving the block normally waits
+    for what has been submitted, leaving it with an exception cancels what has not been begun.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class Pool(Generic[T, R]):
         self._directory = tempfile.mkdtemp(prefix="distchan-")
         is_posix = os.name == "posix"
         address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
-        self._executor = Executor(address)
+        authkey = secrets.token_bytes(32)
+        self._executor = Executor(address, authkey=authkey)
         self._count = processes or cpus()
         self._ahead = 4 * self._count * threads
-        job = Job(EXECUTOR_FUNCTION, self._executor.address, threads, {})
+        job = Job(EXECUTOR_FUNCTION, self._executor.address, threads, {"authkey": authkey})
         self._workers = Workers(job, self._count)
         self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
         self._runner.start()

@@ -1,0 +1,111 @@
+"""What is refused as insecure unless the user insists: the only copy of these rules.
+
+An address is *local* if nobody but programs of this machine can reach it, *private* if the file
+system says who may (a Unix socket). docs/security.md explains the rules to users.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Literal
+
+from distchan._address import TcpAddress, UnixAddress, parse, spell
+from distchan.errors import InsecureConnection
+
+__all__ = ["channel_binding", "check", "check_address", "is_local", "is_private"]
+
+Endpoint = TcpAddress | UnixAddress | socket.socket
+Role = Literal["server", "client"]
+
+
+def check(
+    endpoint: Endpoint,
+    role: Role,
+    *,
+    insecure: bool,
+    has_authkey: bool,
+    is_encrypted: bool = False,
+    is_mutual: bool = False,
+    unpickles: bool = False,
+    wire: Literal["native", "go"] = "native",
+) -> None:
+    """Raise InsecureConnection, in words that say what to do.
+
+    is_encrypted: TLS is used; is_mutual: and both ends have shown certificates.
+    unpickles: what comes from the peer is unpickled, which runs whatever the peer likes.
+    """
+    if not isinstance(insecure, bool):
+        raise TypeError(f"insecure must be True or False, not {insecure!r}")
+    if insecure:
+        return
+    where = _words(endpoint, role)
+    remedy = "ssl=" if wire == "go" else "authkey= or ssl="
+    if not (is_local(endpoint, role) or is_encrypted or has_authkey):
+        reach = (
+            "can be reached from other machines, and whoever reaches it could take the work and "
+            "send results"
+            if role == "server"
+            else "is not on this machine, and whoever is on the way could read and change everything"
+        )
+        raise InsecureConnection(
+            f"{where} {reach}: give both ends {remedy}, or insecure=True if that is intended"
+        )
+    if unpickles and not (is_private(endpoint) or has_authkey or is_mutual):
+        remedy = "mutual TLS" if wire == "go" else "authkey= or mutual TLS"
+        raise InsecureConnection(
+            f"{where} is open to others, and pickle would let them run any program here: use a Unix "
+            f"socket, give both ends {remedy}, or insecure=True if that is intended"
+        )
+
+
+def check_address(
+    address: str, role: Role, *, insecure: bool, has_authkey: bool, unpickles: bool
+) -> None:
+    """The same for an address as users write it. Raises ValueError as parse() does, too."""
+    check(parse(address), role, insecure=insecure, has_authkey=has_authkey, unpickles=unpickles)
+
+
+def is_private(endpoint: Endpoint) -> bool:
+    if isinstance(endpoint, socket.socket):
+        return endpoint.family == getattr(socket, "AF_UNIX", None)
+    return isinstance(endpoint, UnixAddress)
+
+
+def is_local(endpoint: Endpoint, role: Role) -> bool:
+    """Names are judged by themselves, for what they resolve to may change: none but "localhost" is
+    local, which RFC 6761 (section 6.3) keeps for that. A socket is judged by its own address."""
+    if is_private(endpoint):
+        return True
+    if isinstance(endpoint, socket.socket):
+        try:
+            name = endpoint.getsockname() if role == "server" else endpoint.getpeername()
+        except OSError:  # not connected
+            return False
+        host = name[0] if isinstance(name, tuple) and name else ""
+    else:
+        assert isinstance(endpoint, TcpAddress)
+        # An empty host is every address of a server's machine, and a client's own machine.
+        host = endpoint.host or ("localhost" if role == "client" else "")
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _words(endpoint: Endpoint, role: Role) -> str:
+    match endpoint:
+        case TcpAddress(host, port):
+            return spell((host, port))
+        case UnixAddress(path):
+            return spell(path)
+    try:
+        return spell(endpoint.getsockname() if role == "server" else endpoint.getpeername())
+    except OSError:
+        return "a socket that is not connected"
+
+
+def channel_binding(transport: asyncio.BaseTransport) -> bytes:
+    """What identifies the encrypted channel on both of its ends; empty if it is none."""
+    return b""
