@@ -24,8 +24,8 @@ __all__ = ["NativeClientele"]
 #: else.
 _HELP_EVERY: Final = 1.0
 
-#: The most connections in their handshake. Beyond it the oldest has to go, not the newest: an honest
-#: client needs a round trip, and so gets through while somebody holds all places.
+#: The most connections in their handshake. Beyond it the oldest has to go, not the newest: an
+#: honest client needs a round trip, and so gets through while somebody holds all places.
 _MOST_STRANGERS: Final = 100
 
 

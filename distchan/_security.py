@@ -45,7 +45,7 @@ def check(
             "can be reached from other machines, and whoever reaches it could take the work and "
             "send results"
             if role == "server"
-            else "is not on this machine, and whoever is on the way could read and change everything"
+            else "is not on this machine, and whoever is on the way could read and change it all"
         )
         raise InsecureConnection(
             f"{where} {reach}: give both ends {remedy}, or insecure=True if that is intended"
@@ -53,8 +53,8 @@ def check(
     if unpickles and not (is_private(endpoint) or has_authkey or is_mutual):
         remedy = "mutual TLS" if wire == "go" else "authkey= or mutual TLS"
         raise InsecureConnection(
-            f"{where} is open to others, and pickle would let them run any program here: use a Unix "
-            f"socket, give both ends {remedy}, or insecure=True if that is intended"
+            f"{where} is open to others, and pickle would let them run any program here: use a "
+            f"Unix socket, give both ends {remedy}, or insecure=True if that is intended"
         )
 
 

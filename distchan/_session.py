@@ -8,10 +8,10 @@ what has arrived on both ends; what has not is repeated. If the server has given
 meanwhile, it begins anew, and nothing that belongs to the old one counts any longer.
 
 The states of a connection: the handshake (``opened`` is False, only HELLO and ERROR are legal, with
-a shared key NONCE and PROOF, too), then data and credit flow both ways. The server ends its direction with CLOSE when no item will
-follow, the client its own when no result will. A client that wants no more items says LEAVE. When
-both directions have ended and every item is settled, the server says BYE, and that is the end of
-the session (``finished``): everything has been processed.
+a shared key NONCE and PROOF, too), then data and credit flow both ways. The server ends its
+direction with CLOSE when no item will follow, the client its own when no result will. A client that
+wants no more items says LEAVE. When both directions have ended and every item is settled, the
+server says BYE, and that is the end of the session (``finished``): everything has been processed.
 
 This module has what both ends share; _server_session.py and _client_session.py have the rest.
 """

@@ -76,9 +76,9 @@ class Client:
         least the server's, whose value counts.
     handshake_timeout*, logger: as for a Server.
 
-    The constructor raises InsecureConnection for what ``insecure`` is needed for.
-    Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch,
-    AuthenticationError or InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
+    The constructor raises InsecureConnection for what ``insecure`` is needed for. Entering raises
+    ConnectError if no server answers in time, HandshakeError, TypeMismatch, AuthenticationError or
+    InvalidSignature if it refuses, ChannelInUse if a channel is bound already, ChannelClosed if
     ``incoming`` is closed, AlreadyStarted the second time.
     """
 

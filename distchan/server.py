@@ -87,9 +87,9 @@ class Server:
         address but a Unix socket.
     logger: where joins, leaves and refusals are logged. The default is the logger "distchan".
 
-    The constructor raises InsecureConnection for what ``insecure`` is needed for.
-    Entering raises AddressInUse or another OSError if it cannot listen, ChannelInUse if a channel
-    is bound already, ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
+    The constructor raises InsecureConnection for what ``insecure`` is needed for. Entering raises
+    AddressInUse or another OSError if it cannot listen, ChannelInUse if a channel is bound already,
+    ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
     """
 
     def __init__(

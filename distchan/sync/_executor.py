@@ -30,8 +30,8 @@ class Executor(futures.Executor):
     workers, its future raises RemoteError. Calls that have been sent cannot be cancelled.
 
     Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
-    ``authkey`` (or ``insecure=True``); else InsecureConnection is raised. ``options`` are those of a
-    Server.
+    ``authkey`` (or ``insecure=True``); else InsecureConnection is raised. ``options`` are those of
+    a Server.
 
     Raises what entering a Server does.
     """
