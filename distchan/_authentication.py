@@ -2,8 +2,9 @@
 
 Each end sends 32 random bytes (NONCE) and a HMAC-SHA-256 over everything that both have said on
 this connection (PROOF), so that a recorded proof is worth nothing later and a changed byte is
-noticed. The role is part of it: what the client says is no answer that a server could give. What the HELLO
-frames mean is looked at only after the peer's proof. docs/protocol.md has the exact bytes.
+noticed. The role is part of it: what the client says is no answer that a server could give. What
+the HELLO frames mean is looked at only after the peer's proof. docs/protocol.md has the exact
+bytes.
 """
 
 import hmac

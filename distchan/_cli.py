@@ -20,11 +20,13 @@ examples:
       calls resize(item) in package shop, module images, in as many processes as there are CPUs
   distchan worker shop.images:resize unix:/run/shop.sock --processes 2 --threads 4
       works on eight items at a time
-  python -m distchan worker tasks:fetch host:5678 --processes 1 --threads 100
+  python -m distchan worker tasks:fetch localhost:5678 --processes 1 --threads 100
       if fetch is an `async def` function: a hundred items at a time in one event loop
 
-  distchan worker --executor localhost:5678
-      calls what a program with distchan.sync.Executor("localhost:5678") submits
+  distchan worker shop.images:resize host:5678 --authkey-file key
+      on another machine, with a key that it shares with the server
+  distchan worker --executor unix:calls.sock
+      calls what a program with distchan.sync.Executor("unix:calls.sock") submits
 
 signals:
   SIGTERM, SIGINT   finish the items in hand, give back the others, leave

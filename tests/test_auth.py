@@ -196,7 +196,9 @@ async def test_a_server_that_asks_for_no_key_is_refused_by_a_client_with_one() -
 
     async with await asyncio.start_server(keyless, "127.0.0.1", 0) as listener:
         host, port = listener.sockets[0].getsockname()
-        with pytest.raises(AuthenticationError, match="this client has an authkey, the server has"):
+        with pytest.raises(
+            AuthenticationError, match=r"this client has an authkey, the server has"
+        ):
             async with Client(f"{host}:{port}", Channel(str), None, authkey=KEY):
                 pass
 
@@ -431,9 +433,9 @@ async def test_those_who_do_not_introduce_themselves_keep_nobody_out(key: bytes 
     options: dict[str, Any] = {"authkey": key, "handshake_timeout": 60}
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server("localhost:0", out, in_, **options))
-        peers = []
-        for _ in range(_MOST_STRANGERS + 3):
-            peers.append(await stack.enter_async_context(peer_of(server)))
+        peers = [
+            await stack.enter_async_context(peer_of(server)) for _ in range(_MOST_STRANGERS + 3)
+        ]
         await asyncio.gather(*(peer.end() for peer in peers[:3]))  # the oldest have to go
         w_out, w_in = Channel(str), Channel(str)
         async with Client(server.address, w_out, w_in, authkey=key):
