@@ -7,7 +7,7 @@ system says who may (a Unix socket). docs/security.md explains the rules to user
 import asyncio
 import ipaddress
 import socket
-from typing import Literal
+from typing import Any, Literal
 
 from distchan._address import TcpAddress, UnixAddress, parse, spell
 from distchan.errors import InsecureConnection
@@ -66,9 +66,12 @@ def check_address(
 
 
 def is_private(endpoint: Endpoint) -> bool:
-    if isinstance(endpoint, socket.socket):
-        return endpoint.family == getattr(socket, "AF_UNIX", None)
-    return isinstance(endpoint, UnixAddress)
+    match endpoint:
+        case TcpAddress():
+            return False
+        case UnixAddress():
+            return True
+    return endpoint.family == getattr(socket, "AF_UNIX", None)
 
 
 def is_local(endpoint: Endpoint, role: Role) -> bool:
@@ -76,16 +79,13 @@ def is_local(endpoint: Endpoint, role: Role) -> bool:
     local, which RFC 6761 (section 6.3) keeps for that. A socket is judged by its own address."""
     if is_private(endpoint):
         return True
-    if isinstance(endpoint, socket.socket):
-        try:
-            name = endpoint.getsockname() if role == "server" else endpoint.getpeername()
-        except OSError:  # not connected
-            return False
-        host = name[0] if isinstance(name, tuple) and name else ""
-    else:
-        assert isinstance(endpoint, TcpAddress)
+    if isinstance(endpoint, TcpAddress):
         # An empty host is every address of a server's machine, and a client's own machine.
         host = endpoint.host or ("localhost" if role == "client" else "")
+    else:
+        assert not isinstance(endpoint, UnixAddress)
+        name = _name_of(endpoint, role)
+        host = name[0] if isinstance(name, tuple) and name else ""
     if host.lower() == "localhost":
         return True
     try:
@@ -100,10 +100,16 @@ def _words(endpoint: Endpoint, role: Role) -> str:
             return spell((host, port))
         case UnixAddress(path):
             return spell(path)
+    name = _name_of(endpoint, role)
+    return "a socket that is not connected" if name is None else spell(name)
+
+
+def _name_of(sock: socket.socket, role: Role) -> Any:
+    """Where a server's socket is bound, or a client's connected; None: nowhere."""
     try:
-        return spell(endpoint.getsockname() if role == "server" else endpoint.getpeername())
+        return sock.getsockname() if role == "server" else sock.getpeername()
     except OSError:
-        return "a socket that is not connected"
+        return None
 
 
 def channel_binding(transport: asyncio.BaseTransport) -> bytes:

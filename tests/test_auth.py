@@ -211,7 +211,7 @@ def test_what_is_no_key(key: Any) -> None:
 
 
 def test_the_go_wire_has_no_keys() -> None:
-    with pytest.raises(ValueError, match='authkey.*means nothing with wire="go"') as caught:
+    with pytest.raises(ValueError, match=r'authkey.*means nothing with wire="go"') as caught:
         Client("localhost:1", None, Channel(str), wire="go", authkey=KEY)
     assert KEY.decode() not in str(caught.value)
 

@@ -54,13 +54,13 @@ def test_other_machines_need_a_key_or_insistence(end: str, address: str) -> None
 
 @pytest.mark.parametrize("end", ["server", "client"])
 def test_on_the_go_wire_no_key_is_offered(end: str) -> None:
-    with pytest.raises(InsecureConnection, match="give both ends ssl=, or insecure=True"):
+    with pytest.raises(InsecureConnection, match=r"give both ends ssl=, or insecure=True"):
         make(end, "192.0.2.1:1", wire="go")
     make(end, "192.0.2.1:1", wire="go", insecure=True)
 
 
 def test_an_empty_host_is_every_address_of_a_server_and_a_clients_own_machine() -> None:
-    with pytest.raises(InsecureConnection, match="^:1 can be reached"):
+    with pytest.raises(InsecureConnection, match=r"^:1 can be reached"):
         make("server", ":1")
     make("client", ":1")
 
