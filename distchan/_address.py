@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from distchan.errors import AddressInUse, InsecureConnection
+from distchan.errors import AddressInUse
 
 __all__ = [
     "BACKLOG",
@@ -19,13 +19,10 @@ __all__ = [
     "UnixPath",
     "listen",
     "parse",
-    "require_local",
     "spell",
 ]
 
 BACKLOG = 512
-
-_LOCAL = ("localhost", "::1")
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -81,17 +78,6 @@ def parse(address: str) -> TcpAddress | UnixAddress:
     return TcpAddress(host, int(port))
 
 
-def require_local(address: str) -> None:
-    """Raises InsecureConnection for an address that other machines can reach, ValueError as
-    parse() does."""
-    match parse(address):
-        case TcpAddress(host) if host not in _LOCAL and not host.startswith("127."):
-            raise InsecureConnection(
-                f"{address} can be reached from other machines, and whoever can reach it could run "
-                "any program here; use a Unix socket or localhost"
-            )
-
-
 def spell(name: Any) -> str:
     """What getsockname() and getpeername() return, as an address."""
     if isinstance(name, tuple):
@@ -144,6 +130,8 @@ def _listen_unix(path: str) -> socket.socket:
 def _bind(sock: socket.socket, name: Any, address: str) -> socket.socket:
     try:
         sock.bind(name)
+        if isinstance(name, str):
+            os.chmod(name, 0o600)  # before listen(), up to which every connection is refused
         sock.listen(BACKLOG)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:

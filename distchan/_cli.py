@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import distchan
-from distchan import _address
 from distchan._cpus import cpus
 
 __all__ = ["main"]
@@ -21,14 +20,16 @@ examples:
       calls resize(item) in package shop, module images, in as many processes as there are CPUs
   distchan worker shop.images:resize unix:/run/shop.sock --processes 2 --threads 4
       works on eight items at a time
-  python -m distchan worker tasks:fetch host:5678 --processes 1 --threads 100
+  python -m distchan worker tasks:fetch localhost:5678 --processes 1 --threads 100
       if fetch is an `async def` function: a hundred items at a time in one event loop
 
+  distchan worker shop.images:resize host:5678 --authkey-file key
+      on another machine, with a key that it shares with the server
   distchan worker shop.images:resize shop.example:5678 --tls-ca ca.pem
       speaks TLS with a server whose certificate the authority in ca.pem has signed
 
-  distchan worker --executor localhost:5678
-      calls what a program with distchan.sync.Executor("localhost:5678") submits
+  distchan worker --executor unix:calls.sock
+      calls what a program with distchan.sync.Executor("unix:calls.sock") submits
 
 signals:
   SIGTERM, SIGINT   finish the items in hand, give back the others, leave
@@ -92,6 +93,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="to go on trying while there is no server (default: 30)",
     )
     worker.add_argument(
+        "--authkey-file",
+        type=Path,
+        metavar="FILE",
+        help="the key shared with the server, in a file that only its owner can read; or it is in "
+        "the environment variable DISTCHAN_AUTHKEY",
+    )
+    worker.add_argument(
+        "--insecure",
+        action="store_true",
+        help="do without a key where it is refused to: to another machine, or with pickle on TCP",
+    )
+    worker.add_argument(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
         default="info",
@@ -143,7 +156,9 @@ def _tls_options(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     from distchan._callee import Callee, load
+    from distchan._key_file import find_key
     from distchan._remote_calls import EXECUTOR_FUNCTION
+    from distchan._security import require_safe_pickle
     from distchan._worker import client_options
     from distchan._workers import Job, Workers, log_to_stderr
     from distchan.channel import Channel
@@ -153,16 +168,19 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())
     if (parsed.function is None) != parsed.executor:
         parser.error("either MODULE:FUNCTION or --executor")
-    options = {
+    options: dict[str, Any] = {
         "codec": parsed.codec,
         "connect_timeout": parsed.connect_timeout,
+        "insecure": parsed.insecure,
         **_tls_options(parsed),
     }
+    if parsed.executor:
+        parsed.function, options["codec"] = EXECUTOR_FUNCTION, "raw"
     try:
-        Client(parsed.address, None, Channel(), **client_options(options))
+        options["authkey"] = find_key(parsed.authkey_file, os.environ)
         if parsed.executor:
-            _address.require_local(parsed.address)
-            parsed.function, options["codec"] = EXECUTOR_FUNCTION, "raw"
+            require_safe_pickle(parsed.address, "client", client_options(options))
+        Client(parsed.address, None, Channel(), **client_options(options))
         Callee(load(parsed.function))
     except (ImportError, OSError, TypeError, ValueError, distchan.InsecureConnection) as error:
         parser.error(str(error))

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from distchan import _frames
+from distchan._authentication import Authentication, Key, Role
 from distchan._frames import GivenBack, Items, Results, split
 from distchan._framing import Encoder
 from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello, check_as_client
@@ -108,8 +109,11 @@ class ClientSession(Session):
         signature: int,
         transforms: Sequence[Transform],
         decode: Callable[[bytes], object],
+        authkey: Key | None = None,
     ) -> None:
-        super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
+        super().__init__(
+            hello, signature=signature, transforms=transforms, decode=decode, authkey=authkey
+        )
         self.id = os.urandom(16)
         self._left = False
         #: Whether the window is to follow the work, and the largest one that both ends allow.
@@ -304,7 +308,13 @@ class ClientSession(Session):
 
     # -- the handshake ----------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def _role(self) -> Role:
+        return "client"
+
+    def start(self, binding: bytes = b"") -> None:
+        super().start(binding)
+        if self._authentication is not None:
+            self._say(Kind.NONCE, self._authentication.nonce)
         self.epoch += 1
         hello = msgspec.structs.replace(
             self._hello,
@@ -313,7 +323,11 @@ class ClientSession(Session):
             begun=self.begun,
             received=None if self.begun is None else self.received,
         )
-        self._encoder.add(Kind.HELLO, hello.pack())
+        self._say(Kind.HELLO, hello.pack())
+
+    def _on_heard(self, kind: int, authentication: Authentication) -> None:
+        if kind == Kind.NONCE:
+            self._say(Kind.PROOF, authentication.proof())
 
     def _on_hello(self, peer: Hello) -> Event:
         check_as_client(self._hello, peer, self._transforms)

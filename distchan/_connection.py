@@ -15,6 +15,7 @@ from distchan._liveness import Watch
 from distchan._nearness import keep_in_cache
 from distchan._pump import Handler, Pump
 from distchan._session import Event, Session
+from distchan._tls import channel_binding
 from distchan.errors import DistchanError, HandshakeError
 
 __all__ = ["Connection", "HandshakeTimeout", "Owner"]
@@ -99,7 +100,10 @@ class Connection(Pump, asyncio.BufferedProtocol):
     def secured(self) -> None:
         """TLS has been set up, where there is TLS: our own handshake may begin."""
         self.session.on_pending = self.wake
-        self.session.start()
+        binding = b""
+        if self.session.authenticates and self._transport is not None:
+            binding = channel_binding(self._transport)
+        self.session.start(binding)
         self.wake()
 
     @property
@@ -112,6 +116,11 @@ class Connection(Pump, asyncio.BufferedProtocol):
             self._set_deadline(None)
             self.opened.set_result(None)
         self._owner._on_opened(self, event)
+
+    def slow_down(self, seconds: float) -> None:
+        """Write nothing for so long, which is when it has just been made."""
+        self._writable = False
+        self._loop.call_later(seconds, self.resume_writing)
 
     def adopt(self, session: Session) -> None:
         """Go on with an older session, which has taken over the state of this connection."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from distchan._attempts import Attempts
 from distchan._clientele import Clientele, ClientInfo, ServerStatistics
 from distchan._connection import Connection
 from distchan._hub import Hub
@@ -15,13 +16,17 @@ from distchan._server_session import Resumed, ServerSession
 from distchan._session import Event
 from distchan._standstill import NativeStandstill
 from distchan._wiring import Wiring
-from distchan.errors import ConnectionLost
+from distchan.errors import AuthenticationError, ConnectionLost, HandshakeError
 
 __all__ = ["NativeClientele"]
 
 #: How often suspects that wait are looked after, in seconds: they need a client that holds nothing
 #: else.
 _HELP_EVERY: Final = 1.0
+
+#: The most connections in their handshake. Beyond it the oldest has to go, not the newest: an
+#: honest client needs a round trip, and so gets through while somebody holds all places.
+_MOST_STRANGERS: Final = 100
 
 
 class NativeClientele(Clientele):
@@ -48,7 +53,8 @@ class NativeClientele(Clientele):
         self._standstill = NativeStandstill(self._hub)
         #: All connections, those before their handshake, and those of sessions.
         self._connections: set[Connection] = set()
-        self._strangers: set[Connection] = set()
+        self._strangers: dict[Connection, None] = {}  # a set in the order of their coming
+        self._attempts = Attempts()
         self._clients: dict[ServerSession, Connection] = {}
         #: Sessions without a connection, and when they will be given up.
         self._cut_off: dict[ServerSession, asyncio.TimerHandle] = {}
@@ -157,10 +163,22 @@ class NativeClientele(Clientele):
 
     def _on_connected(self, connection: Connection) -> None:
         self._connections.add(connection)
-        self._strangers.add(connection)
+        self._strangers[connection] = None
         self.nobody.clear()
+        delay = self._attempts.delay(connection.peer_address, asyncio.get_running_loop().time())
+        if delay:
+            connection.slow_down(delay)
+        if len(self._strangers) > _MOST_STRANGERS:
+            self._evict(next(iter(self._strangers)))
         if self._closed:
             connection.abort()  # a cut, after which it may find the server restarted
+
+    def _evict(self, connection: Connection) -> None:
+        """Without a word: its client tries again."""
+        error = HandshakeError("too many others are about to introduce themselves")
+        connection.session.fail(error)
+        connection.abort()
+        self._on_over(connection, error)
 
     def _on_opened(self, connection: Connection, event: Event) -> None:
         if isinstance(event, Resumed):
@@ -178,7 +196,7 @@ class NativeClientele(Clientele):
         if same is not None:  # begun anew, by a client that has never heard of it
             self._drop_connection(same)
         self._hub.join(session)
-        self._strangers.remove(connection)
+        del self._strangers[connection]
         self._clients[session] = connection
         self._logger.info(
             "client %s joined; %d connected", connection.peer_address, self.num_clients
@@ -186,7 +204,7 @@ class NativeClientele(Clientele):
         self._tell_news()
 
     def _on_resumed(self, connection: Connection, session: ServerSession) -> None:
-        self._strangers.discard(connection)
+        self._strangers.pop(connection, None)
         self._drop_connection(session)
         self._clients[session] = connection
         connection.adopt(session)
@@ -213,8 +231,11 @@ class NativeClientele(Clientele):
         session = connection.session
         assert isinstance(session, ServerSession)
         if connection in self._strangers:
-            self._strangers.remove(connection)
+            del self._strangers[connection]
             self._refused += 1
+            if isinstance(reason, AuthenticationError):
+                now = asyncio.get_running_loop().time()
+                self._attempts.failed(connection.peer_address, now)
             self._logger.warning(
                 "refused %s: %s", connection.peer_address, reason or "it closed the connection"
             )

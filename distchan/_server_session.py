@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from distchan import _frames
+from distchan._authentication import Authentication, Key, Role
 from distchan._frames import Items, Ranges, Results
 from distchan._handshake import AUTO_PREFETCH, Hello, check_as_server
 from distchan._outstanding import Item, Outstanding, ranges_of
@@ -113,8 +114,11 @@ class ServerSession(Session):
         transforms: Sequence[Transform],
         decode: Callable[[bytes], object],
         find: "Callable[[Hello], ServerSession | Remembered | None]",
+        authkey: Key | None = None,
     ) -> None:
-        super().__init__(hello, signature=signature, transforms=transforms, decode=decode)
+        super().__init__(
+            hello, signature=signature, transforms=transforms, decode=decode, authkey=authkey
+        )
         self._find = find
         self.outstanding = Outstanding()
         self._window = 0
@@ -310,6 +314,13 @@ class ServerSession(Session):
 
     # -- the handshake ----------------------------------------------------------------------------
 
+    def _role(self) -> Role:
+        return "server"
+
+    def _on_heard(self, kind: int, authentication: Authentication) -> None:
+        if kind == Kind.HELLO:
+            self._say(Kind.NONCE, authentication.nonce)
+
     def _on_hello(self, peer: Hello) -> Event:
         check_as_server(self._hello, peer, self._transforms)
         found = self._find(peer)
@@ -336,6 +347,7 @@ class ServerSession(Session):
         self.epoch = peer.epoch
         self.heard_all = True
         self._encoder, self._decoder = newcomer._encoder, newcomer._decoder
+        self._authentication = newcomer._authentication
         self._answer(msgspec.structs.replace(self._hello, resumed=True, received=self.received))
         self._open(peer)
         for number, item in self.outstanding.items():
@@ -349,7 +361,9 @@ class ServerSession(Session):
         self._say_bye_if_due()
 
     def _answer(self, hello: Hello) -> None:
-        self._encoder.add(Kind.HELLO, hello.pack())
+        self._say(Kind.HELLO, hello.pack())
+        if self._authentication is not None:
+            self._say(Kind.PROOF, self._authentication.proof())
 
     def _open(self, peer: Hello) -> None:
         super()._open(peer)

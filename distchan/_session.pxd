@@ -6,10 +6,13 @@ cdef int _ERROR
 cdef int _PING
 cdef int _PONG
 cdef int _CLOSE
+cdef int _NONCE
 
 
 cdef class Session:
     cdef public object _hello
+    cdef object _authkey
+    cdef public object _authentication
     cdef object _signature
     cdef public object _transforms
     cdef object _decode

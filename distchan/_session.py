@@ -7,11 +7,11 @@ connection is cut(), the session waits for the next one, which begins with a han
 what has arrived on both ends; what has not is repeated. If the server has given the session up
 meanwhile, it begins anew, and nothing that belongs to the old one counts any longer.
 
-The states of a connection: the handshake (``opened`` is False, only HELLO and ERROR are legal),
-then data and credit flow both ways. The server ends its direction with CLOSE when no item will
-follow, the client its own when no result will. A client that wants no more items says LEAVE. When
-both directions have ended and every item is settled, the server says BYE, and that is the end of
-the session (``finished``): everything has been processed.
+The states of a connection: the handshake (``opened`` is False, only HELLO and ERROR are legal, with
+a shared key NONCE and PROOF, too), then data and credit flow both ways. The server ends its
+direction with CLOSE when no item will follow, the client its own when no result will. A client that
+wants no more items says LEAVE. When both directions have ended and every item is settled, the
+server says BYE, and that is the end of the session (``finished``): everything has been processed.
 
 This module has what both ends share; _server_session.py and _client_session.py have the rest.
 """
@@ -22,12 +22,14 @@ from typing import Final
 
 import msgspec
 
+from distchan._authentication import Authentication, Key, Role
 from distchan._frames import GivenBack, Items, Results, Undecodable
 from distchan._framing import Decoder, Encoder
 from distchan._handshake import Hello
 from distchan._shapes import Shape
 from distchan._wire import MOST_WORDS, Kind
 from distchan.errors import (
+    AuthenticationError,
     ConnectionLost,
     DistchanError,
     HandshakeError,
@@ -64,10 +66,12 @@ _ERROR: Final = int(Kind.ERROR)
 _PING: Final = int(Kind.PING)
 _PONG: Final = int(Kind.PONG)
 _CLOSE: Final = int(Kind.CLOSE)
+_NONCE: Final = int(Kind.NONCE)
 
 #: Which error a refusal is, on both ends. The first that fits is sent.
 _ERROR_CODES: Final[tuple[tuple[int, type[DistchanError]], ...]] = (
     (1, TypeMismatch),
+    (6, AuthenticationError),
     (2, HandshakeError),
     (3, InvalidSignature),
     (4, ProtocolError),
@@ -112,8 +116,10 @@ class Session:
         signature: int,
         transforms: Sequence[Transform],
         decode: Callable[[bytes], object],
+        authkey: Key | None = None,
     ) -> None:
         self._hello = hello
+        self._authkey = authkey
         self._signature = signature
         self._transforms = transforms
         self._decode = decode
@@ -143,6 +149,7 @@ class Session:
 
     def _begin_connection(self) -> None:
         self.opened = False
+        self._authentication: Authentication | None = None
         self._encoder = Encoder(self._signature)
         self._decoder = Decoder(self._signature, self._hello.max_frame_size)
 
@@ -151,8 +158,18 @@ class Session:
         """Whether nothing more will come of it, well or badly."""
         return self.finished or self.error is not None
 
-    def start(self) -> None:
-        """Called when there is a connection. The client speaks first."""
+    @property
+    def authenticates(self) -> bool:
+        """Whether the peer has to prove that it has a key."""
+        return self._authkey is not None
+
+    def start(self, binding: bytes = b"") -> None:
+        """Called when there is a connection. The client speaks first.
+
+        binding: what identifies the encrypted channel on both ends, empty if it is none.
+        """
+        if self._authkey is not None:
+            self._authentication = Authentication(self._authkey, self._role(), binding)
 
     def cut(self) -> None:
         """The connection is gone; another one may take its place."""
@@ -260,9 +277,7 @@ class Session:
             self.fail(error)
             raise error
         if not self.opened:
-            if kind != _HELLO:
-                raise ProtocolError(f"expected HELLO, got a frame of kind {kind}")
-            return self._on_hello(Hello.unpack(body))
+            return self._on_handshake(kind, body)
         if kind == _PING:
             if self.pending < _MOST_PENDING:
                 self._add_if_open(Kind.PONG)
@@ -277,11 +292,41 @@ class Session:
         """A frame that only one end may get."""
         raise ProtocolError(f"unexpected frame of kind {kind}")
 
+    def _on_handshake(self, kind: int, body: bytes) -> Event | None:
+        if self._authkey is None:
+            if kind == _NONCE:
+                raise AuthenticationError(f"the peer has an authkey, this {self._role()} has none")
+            if kind != _HELLO:
+                raise ProtocolError(f"expected HELLO, got a frame of kind {kind}")
+            return self._on_hello(Hello.unpack(body))
+        authentication = self._authentication
+        assert authentication is not None
+        authentication.hear(kind, body)
+        if authentication.succeeded:
+            return self._on_hello(Hello.unpack(authentication.hello))
+        self._on_heard(kind, authentication)
+        self.wake()
+        return None
+
+    def _role(self) -> Role:
+        raise NotImplementedError
+
+    def _on_heard(self, kind: int, authentication: Authentication) -> None:
+        """Go on with proving that this end has the key."""
+        raise NotImplementedError
+
+    def _say(self, kind: int, body: bytes) -> None:
+        """A frame of the handshake."""
+        self._encoder.add(kind, body)
+        if self._authentication is not None:
+            self._authentication.say(kind, body)
+
     def _on_hello(self, peer: Hello) -> Event:
         raise NotImplementedError
 
     def _open(self, peer: Hello) -> None:
         """The handshake is done. The first one decides what the session is like."""
+        self._authentication = None
         self.peer = peer
         self.opened = True
         self.keeps = self._hello.keeps and peer.keeps

@@ -10,6 +10,8 @@ There is no renegotiation (TLS 1.3 has none): a peer of an older version that wa
 """
 
 import asyncio
+import contextlib
+import hashlib
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeAlias, cast
@@ -17,7 +19,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 from distchan._last_words import unread
 from distchan.errors import AuthenticationError, HandshakeError
 
-__all__ = ["Above", "Secure", "TlsLayer", "check_context"]
+__all__ = ["Above", "Secure", "TlsLayer", "channel_binding", "check_context"]
 
 #: The first byte of a TLS record: change_cipher_spec, alert, handshake, application_data (RFC 8446,
 #: section 5.1).
@@ -67,6 +69,37 @@ def check_context(context: object, *, server_side: bool) -> None:
         )
     if context.protocol == (ssl.PROTOCOL_TLS_CLIENT if server_side else ssl.PROTOCOL_TLS_SERVER):
         raise ValueError(f"a {role} needs another SSLContext than a {other}'s")
+
+
+def channel_binding(transport: asyncio.BaseTransport) -> bytes:
+    """What identifies the encrypted channel on both of its ends; empty if it is none.
+
+    The SHA-256 of the server's certificate (DER), as ``tls-server-end-point`` of RFC 5929: whoever
+    is in the middle would have to show another one. Python's ssl knows no other for TLS 1.3.
+    """
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return b""
+    certificate = _own_certificate(tls.context) if tls.server_side else tls.getpeercert(True)
+    return hashlib.sha256(certificate or b"").digest()
+
+
+def _own_certificate(context: ssl.SSLContext) -> bytes | None:
+    """That which a server shows. Its SSLObject does not tell; a client's does, even of a handshake
+    in memory that the server would not finish for want of the client's certificate."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname = False
+    client_context.verify_mode = ssl.CERT_NONE
+    client = client_context.wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(2):  # TLS 1.3 needs one round trip, TLS 1.2 two
+        for end in (client, server):
+            with contextlib.suppress(ssl.SSLError):
+                end.do_handshake()
+    with contextlib.suppress(ssl.SSLError):
+        client.do_handshake()
+    return client.getpeercert(True)
 
 
 class TlsLayer(asyncio.Protocol, asyncio.Transport):

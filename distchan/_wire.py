@@ -80,6 +80,11 @@ class Kind(IntEnum):
     """Both ways, empty: the answer to PING."""
     ERROR = 12
     """Both ways: uint8 code, then words (UTF-8). The sender closes the connection."""
+    NONCE = 13
+    """Both ways, only with a shared key, before HELLO: 32 random bytes."""
+    PROOF = 14
+    """Both ways, only with a shared key, the last frame of the handshake: a HMAC-SHA-256 over the
+    frames before it, see ``_authentication``."""
 
 
 #: Kinds whose frames are numbered.

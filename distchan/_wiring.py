@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from distchan import codecs
+from distchan._authentication import Key
 from distchan._handshake import AUTO_PREFETCH, MOST_PREFETCH, Hello
 from distchan._payloads import PayloadEncoder, decoder, make_probe
 from distchan._ports import Inlet, Outlet
@@ -69,6 +70,7 @@ class Options(CommonOptions, frozen=True, kw_only=True):
     prefetch: int | Literal["auto"]
     prefetch_bytes: int
     handshake_timeout: float
+    authkey: Key | None = None
 
     def __post_init__(self) -> None:
         CommonOptions.__post_init__(self)
@@ -200,6 +202,7 @@ class Wiring(Ends):
             signature=self.options.signature,
             transforms=self.transforms,
             decode=self._decode,
+            authkey=self.options.authkey,
             **more,
         )
 

@@ -8,7 +8,8 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from distchan import _address
+from distchan import _address, _security
+from distchan._authentication import Key
 from distchan._connecting import Target
 from distchan._go.membership import GoMembership
 from distchan._go.wiring import GoWiring, refuse_native_options
@@ -76,14 +77,16 @@ class Client:
         (default): none. A certificate that either end refuses is final, as are other refusals.
     server_hostname: what the server's certificate has to be for: a host name or an IP address. The
         default is the host of the address; a Unix socket and ``sock`` have none.
+    authkey*, insecure: as for a Server.
     codec, transforms, signature: must be those of the server; the defaults are the same.
     max_frame_size: bytes of an encoded item (default: 64 MiB); on the native wire it must be at
         least the server's, whose value counts.
     handshake_timeout*, logger: as for a Server. The first is for each attempt to connect.
 
-    Entering raises ConnectError if no server answers in time, HandshakeError, TypeMismatch,
-    AuthenticationError or InvalidSignature if it refuses or is refused, ChannelInUse if a channel
-    is bound already, ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
+    The constructor raises InsecureConnection for what ``insecure`` is needed for. Entering raises
+    ConnectError if no server answers in time, HandshakeError, TypeMismatch, AuthenticationError or
+    InvalidSignature if it refuses or is refused, ChannelInUse if a channel is bound already,
+    ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class Client:
         sock: socket.socket | None = None,
         ssl: SSLContext | None = None,
         server_hostname: str | None = None,
+        authkey: bytes | None = None,
+        insecure: bool = False,
         logger: logging.Logger | None = None,
     ) -> None:
         if (address is None) == (sock is None):
@@ -123,6 +128,16 @@ class Client:
             assert sock is not None
             target, name = sock, "the other end of the given socket"
         secure = _secure(ssl, server_hostname, target)
+        key = None if authkey is None else Key(authkey)
+        _security.check(
+            target,
+            "client",
+            insecure=insecure,
+            has_authkey=key is not None,
+            context=ssl,
+            unpickles=codec == "pickle",
+            wire=wire,
+        )
         self._drain_timeout = drain_timeout
         self._started = False
         self._membership: Membership
@@ -134,6 +149,7 @@ class Client:
                 # There is no handshake but that of TLS.
                 handshake_timeout=None if ssl is not None else handshake_timeout,
                 results=results,
+                authkey=key,
             )
             go = GoWiring(
                 outgoing,
@@ -174,6 +190,7 @@ class Client:
                     max_frame_size=max_frame_size,
                     heartbeat=heartbeat,
                     handshake_timeout=default(handshake_timeout, 5.0),
+                    authkey=key,
                     drain_timeout=drain_timeout,
                     logger=logger,
                 ),

@@ -13,8 +13,8 @@
     ├── ConnectError             no server could be reached
     ├── ConnectionLost           the connection broke and could not be mended
     ├── HandshakeError           the two ends do not fit together
-    │   ├── TypeMismatch         ... because of the types of their items
-    │   └── AuthenticationError  ... because one did not prove who it is
+    │   ├── AuthenticationError  ... because one did not prove who it is
+    │   └── TypeMismatch         ... because of the types of their items
     ├── ProtocolError            the peer broke the rules of the wire
     │   ├── InvalidSignature     ... with a frame that opens with another signature
     │   ├── FrameTooLarge        ... with a frame above max_frame_size (also raised by send)
@@ -40,6 +40,7 @@ __all__ = [
     "EndOfChannel",
     "FrameTooLarge",
     "HandshakeError",
+    "InsecureConnection",
     "InvalidSignature",
     "ProtocolError",
     "RemoteError",

@@ -9,8 +9,9 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from distchan import _address
+from distchan import _address, _security
 from distchan._address import UnixPath
+from distchan._authentication import Key
 from distchan._clientele import Clientele, ClientInfo, ServerStatistics
 from distchan._dead_letters import DeadLetter
 from distchan._go.clientele import GoClientele
@@ -52,7 +53,8 @@ class Server:
     waits for the orderly end, see aclose(); leaving it with an exception drops everything at once.
 
     address: ``"host:port"`` (port 0: any free one; an empty host: every address of the machine; a
-        name binds its first address, IPv4 first) or ``"unix:PATH"``. None if ``sock`` is given.
+        name binds its first address, IPv4 first) or ``"unix:PATH"``, a file that
+        none but its owner may connect to. None if ``sock`` is given.
     wire: ``"native"``, or ``"go"`` to serve programs that use ``github.com/dradtke/distchan``. That
         wire has no handshake, and items are delivered at most once; docs/go.md has the details.
         Options marked with * are the native wire's alone: ValueError with ``"go"``.
@@ -85,10 +87,16 @@ class Server:
     sock: a bound stream socket of your own, in place of an address.
     ssl: TLS from the first byte, with this SSLContext for servers, see distchan.tls. None
         (default): none.
+    authkey*: at least 16 random bytes that server and clients share. Either end must prove to the
+        other that it has them; who cannot is refused. It does not encrypt, see docs/security.md.
+    insecure: True allows without further ado what is refused otherwise: an address that other
+        machines can reach without ``authkey``, and ``codec="pickle"`` without ``authkey`` at any
+        address but a Unix socket.
     logger: where joins, leaves and refusals are logged. The default is the logger "distchan".
 
-    Entering raises AddressInUse or another OSError if it cannot listen, ChannelInUse if a channel
-    is bound already, ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
+    The constructor raises InsecureConnection for what ``insecure`` is needed for. Entering raises
+    AddressInUse or another OSError if it cannot listen, ChannelInUse if a channel is bound already,
+    ChannelClosed if ``incoming`` is closed, AlreadyStarted the second time.
     """
 
     def __init__(
@@ -113,6 +121,8 @@ class Server:
         drain_timeout: float = 10.0,
         sock: socket.socket | None = None,
         ssl: SSLContext | None = None,
+        authkey: bytes | None = None,
+        insecure: bool = False,
         logger: logging.Logger | None = None,
     ) -> None:
         if (address is None) == (sock is None):
@@ -125,6 +135,18 @@ class Server:
         self._ssl = ssl
         self._handshake_timeout = default(handshake_timeout, 5.0)
         check_seconds("handshake_timeout", self._handshake_timeout)
+        key = None if authkey is None else Key(authkey)
+        endpoint = self._endpoint or sock
+        assert endpoint is not None
+        _security.check(
+            endpoint,
+            "server",
+            insecure=insecure,
+            has_authkey=key is not None,
+            context=ssl,
+            unpickles=codec == "pickle",
+            wire=wire,
+        )
         self._drain_timeout = drain_timeout
         self._drained = asyncio.Event()
         self._ends: Ends
@@ -139,6 +161,7 @@ class Server:
                 max_attempts=max_attempts,
                 # There is no handshake but that of TLS.
                 handshake_timeout=None if ssl is not None else handshake_timeout,
+                authkey=key,
             )
             go = GoWiring(
                 outgoing,
@@ -178,6 +201,7 @@ class Server:
                     heartbeat=heartbeat,
                     handshake_timeout=self._handshake_timeout,
                     drain_timeout=drain_timeout,
+                    authkey=key,
                     logger=logger,
                 ),
             )

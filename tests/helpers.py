@@ -60,6 +60,7 @@ class Link:
         self._found: ServerSession | Remembered | None = None
         self.server = self._stranger()
         self.client = client.session(ClientSession)
+        self.server.start()
         self.client.start()
 
     def _stranger(self) -> ServerSession:
@@ -77,6 +78,7 @@ class Link:
 
     def reconnect(self) -> None:
         self.server = self._stranger()
+        self.server.start()
         self.client.start()
 
     def encode(self, item: object) -> bytes:

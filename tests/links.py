@@ -354,7 +354,7 @@ class End(asyncio.Transport):
 def server(outgoing: Channel[Any], incoming: Channel[Any], **options: Any) -> Server:
     """A Server that listens on the network in memory."""
     sock: Any = _Socket()
-    return Server(None, outgoing, incoming, sock=sock, **({"logger": QUIET} | options))
+    return Server(None, outgoing, incoming, sock=sock, logger=QUIET, insecure=True, **options)
 
 
 def client(host: str, outgoing: Channel[Any], incoming: Channel[Any], **options: Any) -> Client:

@@ -15,13 +15,19 @@ from distchan.sync import Executor, Pool
 from tests import worker_jobs
 
 ROOT = Path(__file__).parent.parent
+KEY = b"a key of two ends"
 
 
 @contextmanager
-def worker(executor: Executor) -> Iterator["subprocess.Popen[bytes]"]:
+def worker(executor: Executor, key: bytes | None = KEY) -> Iterator["subprocess.Popen[bytes]"]:
     """``distchan worker --executor``, which has ended well at the end of the block."""
     command = [sys.executable, "-m", "distchan", "worker", "--executor", executor.address]
-    process = subprocess.Popen([*command, "--processes", "2"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--processes", "2"],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | ({"DISTCHAN_AUTHKEY": key.decode()} if key else {}),
+    )
     try:
         executor.wait_ready(2, timeout=30)
         yield process
@@ -35,7 +41,7 @@ def worker(executor: Executor) -> Iterator["subprocess.Popen[bytes]"]:
 @pytest.fixture
 def executor() -> Iterator[Executor]:
     """One with two worker processes."""
-    with Executor("localhost:0", resume_timeout=0.1) as executor, worker(executor):
+    with Executor("localhost:0", authkey=KEY, resume_timeout=0.1) as executor, worker(executor):
         yield executor
 
 
@@ -78,7 +84,7 @@ def test_a_call_that_takes_its_workers_down_fails_in_the_end(executor: Executor)
 
 
 def test_what_has_not_been_sent_can_be_cancelled() -> None:
-    with Executor("localhost:0") as executor:
+    with Executor("localhost:0", authkey=KEY) as executor:
         first, second = executor.submit(abs, -1), executor.submit(abs, -2)
         assert second.cancel()
         with worker(executor):
@@ -88,7 +94,7 @@ def test_what_has_not_been_sent_can_be_cancelled() -> None:
 
 
 def test_after_shutdown() -> None:
-    executor = Executor("localhost:0")
+    executor = Executor("localhost:0", authkey=KEY)
     future = executor.submit(abs, -1)
     with worker(executor):
         executor.shutdown(wait=False)
@@ -98,13 +104,26 @@ def test_after_shutdown() -> None:
     executor.shutdown()
 
 
-def test_only_for_this_machine() -> None:
-    with pytest.raises(InsecureConnection, match="can be reached from other machines"):
-        Executor("0.0.0.0:0")
-    command = [sys.executable, "-m", "distchan", "worker", "--executor", "example.org:1"]
-    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 2
-    assert "can be reached from other machines" in outcome.stderr
+def test_only_among_those_who_may_run_programs() -> None:
+    for address, words in (
+        ("0.0.0.0:0", "can be reached from other machines"),
+        ("localhost:0", "pickle would let them run any program here"),
+    ):
+        with pytest.raises(InsecureConnection, match=words):
+            Executor(address)
+    for address, words in (
+        ("192.0.2.1:1", "is not on this machine"),
+        ("localhost:1", "pickle would let them run any program here"),
+    ):
+        command = [sys.executable, "-m", "distchan", "worker", "--executor", address]
+        outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert outcome.returncode == 2
+        assert words in outcome.stderr
+
+
+def test_on_a_unix_socket_nobody_needs_a_key(tmp_path: Path) -> None:
+    with Executor(f"unix:{tmp_path}/socket") as executor, worker(executor, None):
+        assert executor.submit(abs, -1).result() == 1
 
 
 def test_a_function_or_an_executor() -> None:

@@ -215,8 +215,9 @@ class TestCodecs:
     @pytest.mark.parametrize("codec", ["msgpack", "json", "pickle"])
     async def test_typed_items(self, codec: str) -> None:
         out, in_ = Channel(Job), Channel(Job)
-        async with Server("localhost:0", out, None, codec=codec) as server:
-            async with Client(server.address, None, in_, codec=codec):
+        options: dict[str, Any] = {"codec": codec, "insecure": codec == "pickle"}
+        async with Server("localhost:0", out, None, **options) as server:
+            async with Client(server.address, None, in_, **options):
                 await out.send(Job("a", 1, ["x"]))
                 assert await in_.receive() == Job("a", 1.0, ["x"])
 

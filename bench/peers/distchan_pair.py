@@ -73,7 +73,12 @@ async def serve(options: argparse.Namespace) -> None:
             await in_.receive()
 
     async with distchan.Server(
-        "localhost:0", out, in_, codec=codec, delivery=options.delivery
+        "localhost:0",
+        out,
+        in_,
+        codec=codec,
+        delivery=options.delivery,
+        insecure=codec == "pickle",
     ) as server:
         with program.workers(options.workers, server.address):
             await server.wait_ready(options.workers)
@@ -134,7 +139,14 @@ def batches(count: int) -> Iterator[int]:
 async def work(options: argparse.Namespace) -> None:
     out, in_ = channels(options.items)
     _, codec = CODECS[options.items]
-    async with distchan.Client(options.connect, out, in_, codec=codec, delivery=options.delivery):
+    async with distchan.Client(
+        options.connect,
+        out,
+        in_,
+        codec=codec,
+        delivery=options.delivery,
+        insecure=codec == "pickle",
+    ):
         if options.work != "one-way":
             await (echo_batches if options.batches else echo)(in_, out)
         elif options.items == "arrays":

@@ -21,6 +21,7 @@ _WHY = {
     "max_attempts": "nothing is ever dealt again",
     "handshake_timeout": "there is no handshake",
     "results": "results travel on their own",
+    "authkey": "there is no handshake; use ssl=",
 }
 
 

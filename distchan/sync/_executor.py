@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any, ParamSpec, TypeVar
 
-from distchan import _address
 from distchan._jobs import Job
 from distchan._mapping import Mapping
 from distchan._progress import show
 from distchan._remote_calls import pickled, result_of
+from distchan._security import require_safe_pickle
 from distchan.sync._channel import Channel
 from distchan.sync._mapping import map_items
 from distchan.sync._runtime import runtime
@@ -32,14 +32,15 @@ class Executor(futures.Executor):
     traceback. A call whose worker dies is made again elsewhere; if it takes down ``max_attempts``
     workers, its future raises RemoteError. Calls that have been sent cannot be cancelled.
 
-    Unpickling runs what the other end likes: so ``address`` is a Unix socket or one of this machine
-    ("localhost:5678"); anything else raises InsecureConnection. ``options`` are those of a Server.
+    Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
+    ``authkey`` (or ``insecure=True``); else InsecureConnection is raised. ``options`` are those of
+    a Server.
 
     Raises what entering a Server does.
     """
 
     def __init__(self, address: str, **options: Any) -> None:
-        _address.require_local(address)
+        require_safe_pickle(address, "server", options)
         self._runtime = runtime()
         self._server = Server(address, Channel(bytes), Channel(bytes), codec="raw", **options)
         self._lock = threading.Lock()

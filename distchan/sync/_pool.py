@@ -1,6 +1,7 @@
 """A function and a list: worker processes without any set-up."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -36,11 +37,12 @@ class Pool(Generic[T, R]):
     options: those of a Server.
 
     The processes of this machine are reached by a Unix socket in a directory that only its owner
-    may enter. Use it as a context manager: leaving the block normally waits for what has been
-    submitted, leaving it with an exception cancels what has not been begun.
+    may enter, and share a random key with this one. Use it as a context manager: leaving the block
+    normally waits for what has been submitted, leaving it with an exception cancels what has not
+    been begun.
 
-    Raises TypeError for ``processes`` or ``threads`` together with an address; what entering a
-    Server does.
+    Raises TypeError for ``processes`` or ``threads`` together with an address; what an Executor
+    does.
     """
 
     def __init__(
@@ -126,8 +128,10 @@ class _Processes:
         self._directory = tempfile.mkdtemp(prefix="distchan-")
         is_posix = os.name == "posix"
         address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
-        self.executor = Executor(address, **options)
-        job = Job(EXECUTOR_FUNCTION, self.executor.address, threads, {"codec": "raw"})
+        authkey = secrets.token_bytes(32)
+        self.executor = Executor(address, authkey=authkey, **options)
+        worker_options = {"codec": "raw", "authkey": authkey}
+        job = Job(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
         self._workers = Workers(job, count)
         self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
         self._runner.start()
