@@ -201,7 +201,7 @@ class Leaving(Play):
 PLAYS: Final[list[type[Play]]] = [ToTheEnd, Leaving]
 
 IN_A_PLAY: Final = {
-    ToTheEnd: {*Kind} - {Kind.LEAVE, Kind.ERROR},
+    ToTheEnd: {*Kind} - {Kind.LEAVE, Kind.ERROR, Kind.NONCE, Kind.PROOF},
     Leaving: {Kind.LEAVE, Kind.BYE},
 }
 
