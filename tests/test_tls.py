@@ -31,6 +31,7 @@ from distchan import (
     ConnectError,
     ConnectionLost,
     HandshakeError,
+    InsecureConnection,
     Server,
     WouldBlock,
     sync,
@@ -795,3 +796,71 @@ def test_contexts_are_safe(certificates: Certificates) -> None:
     context = server_context(certificates.server)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_3
     assert context.verify_mode == ssl.CERT_NONE
+
+
+# -- together with a key --------------------------------------------------------------------------
+
+KEY = bytes(range(32))
+
+
+async def test_a_key_proves_itself_over_tls(
+    of_server: dict[str, Any], of_client: dict[str, Any]
+) -> None:
+    async with (
+        serving(**of_server, authkey=KEY) as (server, out, in_),
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(work(server.address, **of_client, authkey=KEY))
+        assert await echoes(out, in_, [b"a", b"b"]) == [b"a", b"b"]
+
+
+async def test_a_key_proves_nothing_to_somebody_in_the_middle(
+    certificates: Certificates, of_server: dict[str, Any], of_client: dict[str, Any]
+) -> None:
+    """With a certificate that the client trusts as well, he hands on what both ends say."""
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def stand_between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await connect(server.address, client_context(certificates.ca))
+        await asyncio.gather(hand_on(reader, back), hand_on(there, writer))
+
+    context = server_context(certificates.chain, certificates.key)
+    async with serving(**of_server, authkey=KEY) as (server, _, _):
+        middle = await asyncio.start_server(stand_between, "127.0.0.1", 0, ssl=context)
+        address = "localhost:{1}".format(*middle.sockets[0].getsockname())
+        with pytest.raises(AuthenticationError):
+            await work(address, **of_client, authkey=KEY)
+        assert server.num_clients == 0
+        middle.close()
+        async with asyncio.TaskGroup() as tasks:  # the same without anybody between
+            tasks.create_task(work(server.address, **of_client, authkey=KEY))
+            await server.wait_ready()
+            server.shutdown()
+
+
+def test_pickle_is_for_those_who_have_shown_certificates(
+    certificates: Certificates, of_server: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"codec": "pickle"}
+    with pytest.raises(InsecureConnection, match="mutual TLS"):
+        Server("127.0.0.1:0", Channel(), None, **options, **of_server)
+    mutual = server_context(certificates.server, client_ca=certificates.ca)
+    Server("127.0.0.1:0", Channel(), None, **options, ssl=mutual)
+    Client("127.0.0.1:1", None, Channel(), **options, ssl=client_context(certificates.ca))
+    sync.Executor("127.0.0.1:0", ssl=mutual).shutdown()
+
+
+def test_tls_is_enough_for_other_machines(
+    certificates: Certificates, of_server: dict[str, Any], of_client: dict[str, Any]
+) -> None:
+    for wire in ("native", "go"):
+        options: dict[str, Any] = {"wire": wire}
+        with pytest.raises(InsecureConnection, match="ssl="):
+            Server("0.0.0.0:0", Channel(), None, **options)
+        Server("0.0.0.0:0", Channel(int), None, **options, **of_server)
+        Client("server.example:1", None, Channel(int), **options, **of_client)
