@@ -11,6 +11,7 @@ README = Path(__file__).parent.parent / "README.md"
 PROGRAMS = [
     program
     for page in (README, *sorted((README.parent / "docs").glob("*.md")))
+    if page.name != "tutorial.md"  # test_tutorial.py has it
     for program in re.findall(
         r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
