@@ -9,11 +9,11 @@ loop's thread.
 import _thread
 import asyncio
 import atexit
+import contextlib
 import os
 import selectors
 import signal
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import FrameType
@@ -26,10 +26,9 @@ __all__ = ["Runtime", "interrupt_soon", "runtime"]
 
 T = TypeVar("T")
 
-#: While threads go on and on without having to wait, the loop waits for them: so many times, and so
-#: many seconds each.
-_PATIENCE: Final = 10
-_NAP: Final = 50e-6
+#: While threads go on and on without having to wait, the loop lets them: for so many seconds. Each
+#: time that it runs costs them the interpreter's lock.
+_NAP: Final = 500e-6
 #: How long the process may wait for it at its end, in seconds.
 _SHUTDOWN: Final = 1.0
 #: In seconds: what a call takes to return.
@@ -44,6 +43,9 @@ class _Selector(selectors.DefaultSelector):
         self._turn = turn
         #: The loop's thread is waiting: what somebody else schedules must wake it.
         self.waiting = False
+        self._naps = False
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         waits = self.waiting = timeout is None or timeout > 0
@@ -52,15 +54,21 @@ class _Selector(selectors.DefaultSelector):
         try:
             events = super().select(timeout)
             # Whatever is done for each of a series of calls should be done for all of them at once.
-            patience = _PATIENCE if waits else 0
-            while turn.busy and patience:
+            if waits and turn.busy:
                 turn.busy = False
-                time.sleep(_NAP)
-                patience -= 1
+                self._naps = True
+                self._alarm.acquire(timeout=_NAP)
+                self._naps = False
             return events
         finally:
             turn.acquire()
             self.waiting = False
+
+    def hurry(self) -> None:
+        """Somebody waits for the loop now."""
+        if self._naps:
+            with contextlib.suppress(RuntimeError):  # somebody else has said so
+                self._alarm.release()
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -88,6 +96,10 @@ class _Loop(asyncio.SelectorEventLoop):
         handle = super().call_at(when, callback, *args, context=context)
         self._wake()
         return handle
+
+    def hurry(self) -> None:
+        """Somebody waits for it now."""
+        self._waker.hurry()
 
     def _wake(self) -> None:
         if self._waker.waiting:
@@ -193,6 +205,7 @@ class Runtime:
         self.turn.busy = False
         try:
             self.call(waiting.begin, self.loop, self.stand_in())
+            self.loop.hurry()
             if not waiting.is_over(timeout):
                 self._give_up(waiting)
         except BaseException as error:

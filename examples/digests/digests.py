@@ -7,31 +7,36 @@ python examples/digests/digests.py FOLDER --plain          without any, to compa
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from distchan import sync
 
 
-def digest(path: Path) -> tuple[Path, str]:
+def digest(path: str) -> tuple[str, str]:
     """The path, and its content's digest or why there is none."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             return path, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return path, error.strerror or str(error)
 
 
-def files(folder: Path) -> Iterator[Path]:
+def files(folder: str) -> Iterator[str]:
     """Every file under a folder; links are not followed."""
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from files(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                yield entry.path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="SHA-256 of each file under a directory")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder")
     parser.add_argument("--processes", type=int, help="default: one per CPU")
     parser.add_argument("--plain", action="store_true", help="without worker processes")
     options = parser.parse_args()
@@ -44,7 +49,7 @@ def main() -> None:
     print(f"{count} files in {time.perf_counter() - start:.2f} s", file=sys.stderr)
 
 
-def show(digests: Iterable[tuple[Path, str]]) -> int:
+def show(digests: Iterable[tuple[str, str]]) -> int:
     """Print them; how many they were."""
     count = 0
     for path, text in digests:
