@@ -12,12 +12,10 @@ from typing import Any, Final, Literal, NamedTuple, TypedDict
 import msgspec
 
 from distchan import codecs
-from distchan._frames import Items, Undecodable
-from distchan._framing import Decoder
 from distchan._payloads import PayloadEncoder, decoder
 from distchan.errors import DecodeError, EncodeError
-from fuzz import wire
 from fuzz.source import Source
+from fuzz.targets._payload import decoded
 
 __all__ = ["run", "seeds"]
 
@@ -116,16 +114,7 @@ _sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 def _decoded(codec: Any, payload: bytes) -> object:
-    """The value, as a client gets it; or why it is none."""
-    frames = Decoder(wire.SIGNATURE, 1 << 20)
-    frames.expect_items(decoder(codec.decode, ()))
-    frames.feed(wire.item(0, payload))
-    frame = frames.read()
-    assert frames.read() is None
-    if isinstance(frame, Undecodable):
-        assert type(frame.error) is DecodeError
-        assert isinstance(frame.error.__cause__, _CAUSES), repr(frame.error.__cause__)
-        return frame.error
-    assert isinstance(frame, Items)
-    (value,) = frame.values
+    value = decoded(payload, decoder(codec.decode, ()))
+    if isinstance(value, DecodeError):
+        assert isinstance(value.__cause__, _CAUSES), repr(value.__cause__)
     return value

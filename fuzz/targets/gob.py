@@ -145,7 +145,9 @@ def _received(item_type: Any, pieces: list[bytes]) -> object:
             break
     assert session.error is None or isinstance(session.error, DistchanError)
     assert total <= sum(map(len, pieces))
-    return items, total, str(session.error), session.ended, session.in_mid_frame
+    if session.error is not None:  # the connection is closed, whatever else has come
+        return items, total, str(session.error)
+    return items, total, session.ended, session.in_mid_frame
 
 
 def _messages(source: Source) -> list[bytes]:
