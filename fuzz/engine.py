@@ -69,7 +69,12 @@ def main(target: str, backend: Backend, seconds: float, corpus: Path) -> None:
     if atheris is None:
         _mutate(test_one_input, corpus)
     # Seeds are kept although the coverage of compiled code, msgspec's for one, does not tell them apart.
-    limits = ["-keep_seed=1", f"-max_len={_LONGEST}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MOST_MEMORY_MIB}"]
+    limits = [
+        "-keep_seed=1",
+        f"-max_len={_LONGEST}",
+        f"-timeout={_TIMEOUT}",
+        f"-rss_limit_mb={_MOST_MEMORY_MIB}",
+    ]
     artifacts = f"-artifact_prefix={corpus}-crash-"
     atheris.Setup([sys.argv[0], str(corpus), *limits, artifacts], test_one_input)
     atheris.Fuzz()

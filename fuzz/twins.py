@@ -32,7 +32,7 @@ class Twin:
         os.environ[_SWITCH] = "1" if backend == "python" else "0"
         try:
             distchan = importlib.import_module("distchan")
-            if distchan.BACKEND != backend:
+            if backend != distchan.BACKEND:
                 raise ImportError(f"there is no {backend} backend here")
             # All of it, since an import within a function would find that of the other backend.
             for module in pkgutil.walk_packages(distchan.__path__, "distchan."):

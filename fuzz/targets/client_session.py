@@ -7,7 +7,6 @@ import msgspec
 
 from distchan._client_session import Arrived, ClientSession, Fenced, Undecodable
 from distchan._session import Event
-from distchan._wire import Outcome
 from fuzz import wire
 from fuzz.source import Source
 from fuzz.targets._script import HELLO, ID, Script, decode, outcomes, seeds

@@ -58,7 +58,10 @@ _VALUES: Final[list[tuple[Any, list[Any]]]] = [
     (str, ["text", "\udcff"]),
     (list[Point], [[Point(1, 2), Point()]]),
     (Tree, [Tree("a", [Tree("b")], {"c": Tree()}), Tree()]),
-    (Many, [Many(True, 7, 0.5, 1j, b"x", Point(1), (Point(2), Point()), {Point(): True}, {1: 2.0})]),
+    (
+        Many,
+        [Many(True, 7, 0.5, 1j, b"x", Point(1), (Point(2), Point()), {Point(): True}, {1: 2.0})],
+    ),
     (Many, [Many(any=[1, "b", Point(3, 4), Tree("t")], at=datetime(2001, 2, 3, tzinfo=UTC))]),
     (dict[str, list[bytes]], [{"a": [b"", b"\x00"]}]),
 ]

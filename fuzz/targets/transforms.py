@@ -87,5 +87,7 @@ def run(data: bytes) -> object:
     assert type(value) is bytes
     assert len(value) <= _MOST
     again = PayloadEncoder(_RAW, chain, 1 << 20).encode(value)
-    assert decoded(again, decoder(_RAW.decode, chain)) == value or isinstance(chain[0], _Own)  # it refuses some
+    assert decoded(again, decoder(_RAW.decode, chain)) == value or isinstance(
+        chain[0], _Own
+    )  # it refuses some
     return value
