@@ -75,7 +75,7 @@ def _seconds_done(records: Path | None, target: str, backend: str) -> float:
         return 0.0
     lines = [json.loads(line) for line in records.read_text().splitlines()]
     return sum(
-        line["cpu_seconds"]
+        float(line["cpu_seconds"])
         for line in lines
         if (line["target"], line["backend"]) == (target, backend)
     )

@@ -20,13 +20,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, NoReturn, cast
 
 from fuzz.limits import Watch
 from fuzz.targets import TARGETS
 from fuzz.twins import Backend, Twin
 
-__all__ = ["engine_name"]
+__all__ = ["engine_name", "mutated"]
 
 #: Inputs have at most so many bytes.
 _LONGEST: Final = 4096
@@ -52,7 +52,7 @@ def main(target: str, backend: Backend, seconds: float, corpus: Path) -> None:
     atheris = _atheris()
     with _instrumenting(atheris, target):
         python = Twin("python", target)
-    run = python.run
+    run: Callable[[bytes], object] = python.run
     if backend == "cython":
         run = _both(python, Twin("cython", target))
     corpus.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def main(target: str, backend: Backend, seconds: float, corpus: Path) -> None:
 
     if atheris is None:
         _mutate(test_one_input, corpus)
-    # Seeds are kept although the coverage of compiled code, msgspec's for one, does not tell them apart.
+    # Seeds are kept even if coverage does not tell them apart: that of msgspec is not known.
     limits = [
         "-keep_seed=1",
         f"-max_len={_LONGEST}",
@@ -122,23 +122,27 @@ def _mutate(test_one_input: Callable[[bytes], None], corpus: Path) -> NoReturn:
         test_one_input(data)
     chance = random.Random()
     while True:
-        data = bytearray(chance.choice(inputs))
-        for _ in range(chance.randint(1, 4)):
-            start = chance.randint(0, len(data))
-            end = start + chance.choice((0, 1, 1, 1, 4, 8, 40))
-            match chance.randrange(4):
-                case 0:
-                    data[start:end] = chance.randbytes(end - start)
-                case 1:
-                    data[start:start] = chance.choice(inputs)[start:end]
-                case 2:
-                    del data[start:end]
-                case _:
-                    data[start:start] = data[start:end] * chance.randint(1, 3)
-        test_one_input(bytes(data[:_LONGEST]))
+        test_one_input(mutated(inputs, chance))
+
+
+def mutated(inputs: list[bytes], chance: random.Random) -> bytes:
+    """One of the inputs, changed in a few places."""
+    data = bytearray(chance.choice(inputs))
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randint(0, len(data))
+        end = start + chance.choice((0, 1, 1, 1, 4, 8, 40))
+        match chance.randrange(4):
+            case 0:
+                data[start:end] = chance.randbytes(end - start)
+            case 1:
+                data[start:start] = chance.choice(inputs)[start:end]
+            case 2:
+                del data[start:end]
+            case _:
+                data[start:start] = data[start:end] * chance.randint(1, 3)
+    return bytes(data[:_LONGEST])
 
 
 if __name__ == "__main__":
     _target, _backend, _seconds, _corpus = sys.argv[1:]
-    assert _backend in get_args(Backend)
-    main(_target, _backend, float(_seconds), Path(_corpus))
+    main(_target, cast(Backend, _backend), float(_seconds), Path(_corpus))

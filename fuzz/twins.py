@@ -20,6 +20,10 @@ _PREFIXES: Final = ("distchan.", "fuzz.targets.")
 _SWITCH: Final = "DISTCHAN_NO_EXTENSIONS"
 
 
+#: The modules of the library on each backend. A compiled module can be had only once.
+_libraries: dict[Backend, dict[str, ModuleType]] = {}
+
+
 class Twin:
     """The library on one backend, and a target that was imported with it.
 
@@ -28,22 +32,14 @@ class Twin:
 
     def __init__(self, backend: Backend, target: str) -> None:
         others = _take_modules()
-        asked = os.environ.get(_SWITCH, "")
-        os.environ[_SWITCH] = "1" if backend == "python" else "0"
         try:
-            distchan = importlib.import_module("distchan")
-            if backend != distchan.BACKEND:
-                raise ImportError(f"there is no {backend} backend here")
-            # All of it, since an import within a function would find that of the other backend.
-            for module in pkgutil.walk_packages(distchan.__path__, "distchan."):
-                if not module.name.endswith("__main__"):
-                    importlib.import_module(module.name)
+            if backend not in _libraries:
+                _libraries[backend] = _library(backend, others)
+            self._modules = _libraries[backend]
+            sys.modules.update(self._modules)
             self._target = importlib.import_module(f"fuzz.targets.{target}")
+            self._modules |= _take_modules()
         finally:
-            os.environ[_SWITCH] = asked
-            # For the Python backend it was told to find no compiled modules.
-            sys.path_importer_cache.clear()
-            self._modules = _take_modules()
             sys.modules.update(others)
 
     def seeds(self) -> list[bytes]:
@@ -57,6 +53,33 @@ class Twin:
         sys.modules.update(self._modules)
         outcome: object = self._target.run(data)
         return outcome
+
+
+def _library(backend: Backend, present: dict[str, ModuleType]) -> dict[str, ModuleType]:
+    """All of it, since an import within a function would find that of the other backend.
+
+    ``present`` is what has been imported otherwise. It serves if it is that backend.
+    """
+    serves = "distchan" in present and backend == present["distchan"].BACKEND
+    if serves:
+        sys.modules.update(present)
+    asked = os.environ.get(_SWITCH, "")
+    os.environ[_SWITCH] = "1" if backend == "python" else "0"
+    try:
+        distchan = importlib.import_module("distchan")
+        if backend != distchan.BACKEND:
+            raise ImportError(f"there is no {backend} backend here")
+        for module in pkgutil.walk_packages(distchan.__path__, "distchan."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    finally:
+        os.environ[_SWITCH] = asked
+        # For the Python backend it was told to find no compiled modules.
+        sys.path_importer_cache.clear()
+        modules = _take_modules()
+        if serves:  # and what has been added to it stays
+            present |= modules
+    return modules
 
 
 def _take_modules() -> dict[str, ModuleType]:

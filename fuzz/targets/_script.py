@@ -44,8 +44,8 @@ _KINDS: Final = tuple(kind.value for kind in NodeKind)
 class Script:
     """One end of a session.
 
-    ``begin`` and ``step`` do one thing, and ``comparable`` says what an event means, apart from how the bytes
-    were cut; ``check`` raises AssertionError if the state is not what it should be.
+    ``begin`` and ``step`` do one thing, ``comparable`` says what an event means, apart from how
+    the bytes were cut, and ``check`` raises AssertionError if the state is not what it should be.
     """
 
     session: Session

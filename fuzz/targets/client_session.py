@@ -102,7 +102,7 @@ class _Client(Script):
             case 0:
                 session.give_back(source.below(2) + 1, items, "why")
             case 1:
-                results = [] if result is None else [result] * session.credit
+                results = [] if result is None else [result] * min(3, session.credit)
                 session.settle(items, results, 2 * len(results))
             case _:
                 for item in items:

@@ -75,7 +75,7 @@ _CODECS: Final = [
     *(("gob", *typed) for typed in _TYPES if typed[0] in (Any, str, bytes, list[int], Point, Tree)),
     ("raw", bytes, b"raw"),
 ]
-#: What msgspec raises, also for strings that are no UTF-8 and for values nested without end; and gob.
+#: What msgspec raises, also for what is no UTF-8 and what is nested without end; and gob.
 _CAUSES: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, DecodeError)
 _MADE: Final = [codecs.resolve(name, item_type) for name, item_type, _ in _CODECS]
 

@@ -147,13 +147,13 @@ def _comparable(thing: Any) -> tuple[Any, ...]:
             assert type(thing.error) is DecodeError
             figures = (thing.kind, thing.number, thing.count, thing.size, thing.settled)
             return ("undecodable", *figures, str(thing.error))
-        case (int(), bytes()):
-            return thing
+        case (int() as kind, bytes() as body):
+            return kind, body
     raise AssertionError(f"read() returned {thing!r}")
 
 
 def _join(things: list[Any], thing: tuple[Any, ...]) -> None:
-    last = things[-1] if things else ("nothing",)
+    last: tuple[Any, ...] = things[-1] if things else ("nothing",)
     if last[0] == thing[0] == "items":
         assert last[1] + len(last[2]) == thing[1]
         things[-1] = ("items", last[1], *(a + b for a, b in zip(last[2:], thing[2:], strict=True)))

@@ -10,13 +10,12 @@ from distchan._server_session import (
     Arrived,
     GivenBack,
     Left,
-    Opened,
     Remembered,
     Resumed,
     ServerSession,
     Undecodable,
 )
-from distchan._session import Event
+from distchan._session import Event, Opened
 from fuzz import wire
 from fuzz.source import Source
 from fuzz.targets._script import HELLO, ID, Script, decode, outcomes, seeds
@@ -84,8 +83,8 @@ class _Server(Script):
             case 13:
                 self.feed(wire.control(_LEAVE, wire.numbers(self.figure(session.handed))))
             case 14:
-                count = wire.numbers(self.figure(session.received))
-                self.feed(wire.control(_CLOSE, count + source.take(source.below(8))))
+                sent = wire.numbers(self.figure(session.received))
+                self.feed(wire.control(_CLOSE, sent + source.take(source.below(8))))
             case _:
                 self.feed(self._client_hello() if source.flag() else wire.any_frame(source))
 
