@@ -58,7 +58,9 @@ def main(target: str, backend: Backend, seconds: float, corpus: Path) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in python.seeds():
         (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-    watch = Watch(run, corpus.with_name(f"{corpus.name}-findings"))
+    findings = corpus.with_name(f"{corpus.name}-findings")
+    findings.mkdir(exist_ok=True)
+    watch = Watch(run, findings)
     end = time.process_time() + seconds
 
     def test_one_input(data: bytes) -> None:
@@ -75,7 +77,7 @@ def main(target: str, backend: Backend, seconds: float, corpus: Path) -> None:
         f"-timeout={_TIMEOUT}",
         f"-rss_limit_mb={_MOST_MEMORY_MIB}",
     ]
-    artifacts = f"-artifact_prefix={corpus}-crash-"
+    artifacts = f"-artifact_prefix={findings}/"
     atheris.Setup([sys.argv[0], str(corpus), *limits, artifacts], test_one_input)
     atheris.Fuzz()
 

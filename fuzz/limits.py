@@ -45,7 +45,6 @@ class Watch:
         name = hashlib.sha1(f"{type(error).__name__} {places}".encode()).hexdigest()[:12]
         if name not in self.findings:
             self.findings.add(name)
-            self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / name).write_bytes(data)
             text = "".join(traceback.format_exception(error))
             (self._directory / f"{name}.txt").write_text(text, errors="backslashreplace")
