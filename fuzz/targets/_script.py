@@ -81,6 +81,7 @@ class Script:
         except DistchanError as error:
             assert self.session.over
             assert self.session.next_event() is None
+            self.check()
             self.flush()
             return self.events, f"{type(error).__name__}: {error}"
         self.flush()

@@ -143,6 +143,6 @@ class _Client(Script):
         session = self.session
         assert 0 <= session.confirmed <= session.sent
         assert session.credit >= 0
-        # After leave() nothing arrives any more, though it is received.
-        assert self._arrived == session.received or self._left
+        # After leave() nothing arrives any more, though it is received; nor does what was too much.
+        assert self._arrived == session.received or self._left or session.over
         assert session.pending <= 4096 + 10 * self.fed + 300 * self._sent

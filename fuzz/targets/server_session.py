@@ -153,7 +153,8 @@ class _Server(Script):
         outstanding = session.outstanding.values()
         assert session.outstanding.count == len(outstanding)
         assert session.outstanding.size == sum(len(item.payload) for item in outstanding)
-        assert session.settled + self._given_back + len(outstanding) == session.sent
+        if session.opened:
+            assert session.settled + self._given_back + len(outstanding) == session.sent
         assert 0 <= session.credit <= 8
         assert session.handed <= session.sent
         assert session.pending <= 4096 + 10 * self.fed + 100 * self._items
