@@ -21,7 +21,7 @@ from tests.hostile import frame, hello, result, serving, settlement, wants
 
 MAX_FRAME_SIZE = 1 << 20  # of the server in `serving`
 
-#: For a server that is not to fill the memory with what pytest keeps of its log.
+#: What pytest keeps of a log keeps errors alive, and with them connections.
 QUIET: Final = logging.getLogger("distchan.tests.hostile")
 QUIET.setLevel(logging.CRITICAL)
 
@@ -104,7 +104,11 @@ def alive(kind: type) -> int:
 @contextlib.asynccontextmanager
 async def attacked(**options: Any) -> AsyncIterator[Attacked]:
     """At the end everything must be as it was before the attack."""
-    async with serving(**({"handshake_timeout": 60} | options)) as (server, out, in_):
+    async with serving(**({"handshake_timeout": 60, "logger": QUIET} | options)) as (
+        server,
+        out,
+        in_,
+    ):
         site = Attacked(server)
         stopping = False
 
@@ -162,7 +166,7 @@ async def test_who_stops_in_mid_frame_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(_liveness, "_LONGEST_STALL", 0.1)
-    async with attacked(heartbeat=0.2) as site:
+    async with attacked(heartbeat=0.2, logger=None) as site:
         stopped = await site.stranger(hello() + wants(0) + result(0, bytes(100))[:50])
         await stopped.told()
         assert site.server.num_clients == 1
@@ -185,7 +189,7 @@ async def test_hundreds_that_say_nothing_are_turned_away_in_time() -> None:
 
 async def test_a_flood_of_connections_leaves_nothing_behind() -> None:
     openings = [b"", hello()[:20], b"GET / HTTP/1.1\r\n\r\n", frame(b"", length=CONTROL_LIMIT)]
-    async with attacked(logger=QUIET) as site:
+    async with attacked() as site:
         for cycle in range(20):
             if cycle == 15:
                 tracemalloc.start()
