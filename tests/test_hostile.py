@@ -104,7 +104,8 @@ def alive(kind: type) -> int:
 @contextlib.asynccontextmanager
 async def attacked(**options: Any) -> AsyncIterator[Attacked]:
     """At the end everything must be as it was before the attack."""
-    async with serving(**({"handshake_timeout": 60, "logger": QUIET} | options)) as (
+    defaults: dict[str, Any] = {"handshake_timeout": 60, "logger": QUIET}
+    async with serving(**(defaults | options)) as (
         server,
         out,
         in_,
