@@ -12,7 +12,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check format bench bench-go instructions dist clean FORCE
+.PHONY: help demo test chaos fuzz check format bench bench-go instructions dist clean FORCE
 
 help:  ## Print this text
 	@echo "Targets (variables: PYTHON=$(PYTHON), VENV=$(VENV)):"
@@ -38,6 +38,12 @@ test: $(VENV)/installed  ## Run the test suite, on the compiled backend and on t
 
 chaos: $(VENV)/installed  ## Kill, stop and cut off workers in three long runs; count what is lost
 	@$(BIN)/python -m tests.chaos --items 100000 --workers 4 --faults 50 --interval 0.25 kill stop proxy mixed
+
+# Each target in CPU seconds, on either backend. TARGET: one or several, by default all.
+SECONDS ?= 60
+FUZZING = $(if $(CORPUS),--corpus $(CORPUS) --records $(CORPUS)/records.jsonl)
+fuzz: $(VENV)/fuzz-installed  ## Fuzz what bytes from peers reach (SECONDS=60, TARGET=..., CORPUS=directory)
+	@$(BIN)/python -m fuzz $(TARGET) --seconds $(SECONDS) $(FUZZING)
 
 check: test lint  ## test, then formatting, lint and static types
 
@@ -79,10 +85,10 @@ PIP = $(BIN)/python -m pip -qq --disable-pip-version-check
 BUILD_REQUIREMENTS = import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
-# The package itself is there already, compiled.
-BENCH_REQUIREMENTS = import tomllib; \
+# What an extra needs. The package itself is there already, compiled.
+REQUIREMENTS_OF = import sys, tomllib; \
 	extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
-	print(*(name for name in extras["bench"] if "distchan[" not in name), sep="\n")
+	print(*(name for name in extras[sys.argv[1]] if "distchan[" not in name), sep="\n")
 
 # Of the compiled modules.
 PXD = $(wildcard distchan/*.pxd distchan/*/*.pxd)
@@ -126,6 +132,11 @@ $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
 instructions: $(VENV)/installed  ## Count the instructions of the compiled core; compare with what they were
 	@$(BIN)/python -m bench.instructions
 
+# There is no atheris for some interpreters and machines; `make fuzz` says what it runs on then.
+$(VENV)/fuzz-installed: $(VENV)/installed
+	@$(BIN)/python -c '$(REQUIREMENTS_OF)' fuzz | $(PIP) install -r /dev/stdin 2>/dev/null || true
+	@touch $@
+
 $(VENV)/bench-installed: $(VENV)/installed
-	@$(BIN)/python -c '$(BENCH_REQUIREMENTS)' | $(PIP) install -r /dev/stdin
+	@$(BIN)/python -c '$(REQUIREMENTS_OF)' bench | $(PIP) install -r /dev/stdin
 	@touch $@

@@ -29,7 +29,7 @@ from distchan._native_clientele import _MOST_STRANGERS
 from distchan._server_session import Resumed
 from distchan._wire import SIGNATURE, Kind
 from tests.helpers import Link, clientele, deliver, membership, wiring
-from tests.test_bad_input import frame, hello, result, settlement
+from tests.hostile import frame, hello, result, settlement
 
 ROOT = Path(__file__).parent.parent
 KEY = b"a key of two ends"

@@ -25,7 +25,7 @@ from distchan import (
 )
 from distchan._wire import Kind
 from tests.helpers import clientele, membership
-from tests.test_bad_input import frame, hello, result, wants
+from tests.hostile import frame, hello, result, wants
 
 
 async def turns(count: int) -> None:
