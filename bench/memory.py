@@ -1,18 +1,20 @@
 """Whether memory stays flat: a million items there and back, through every codec, on both backends.
 
-    python -m bench.memory [ITEMS] [CODEC ...]
+    python -m bench.memory [--items N] [CODEC ...]
 
-A server and a client in one process, over loopback. After each tenth of the items it looks at what
-Python has allocated (tracemalloc) and at the process's resident memory, and prints both as they
-were after the second tenth, when everything is warm, and at the end.
+A server and a client in one process, over a Unix socket. After each tenth of the items it looks at
+what Python has allocated (tracemalloc) and at the process's resident memory, and prints both as
+they were after the second tenth, when everything is warm, and at the end.
 """
 
+import argparse
 import asyncio
 import gc
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from typing import Any
 
@@ -43,12 +45,13 @@ async def echo(address: str, codec: str, item_type: Any) -> None:
         out.close()
 
 
-async def run(codec: str, count: int) -> list[tuple[int, int]]:
+async def run(codec: str, count: int, folder: str) -> list[tuple[int, int]]:
     """What is allocated and resident, in bytes, after each tenth."""
     item_type, item = _ITEMS[codec]
     samples = []
     out, in_ = Channel(item_type), Channel(item_type)
-    async with Server("127.0.0.1:0", out, in_, codec=codec) as server, asyncio.TaskGroup() as tasks:
+    address = f"unix:{folder}/socket"
+    async with Server(address, out, in_, codec=codec) as server, asyncio.TaskGroup() as tasks:
         tasks.create_task(echo(server.address, codec, item_type))
 
         async def send() -> None:
@@ -67,17 +70,22 @@ async def run(codec: str, count: int) -> list[tuple[int, int]]:
 
 
 def main() -> None:
-    if "--one" in sys.argv:
-        codec, count = sys.argv[2], int(sys.argv[3])
+    parser = argparse.ArgumentParser(description="whether memory stays flat")
+    parser.add_argument("codecs", nargs="*", default=[*_ITEMS], metavar="CODEC")
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--here", action="store_true", help="one codec, on this backend, as JSON")
+    options = parser.parse_args()
+    if options.here:
         tracemalloc.start()
-        print(json.dumps([BACKEND, asyncio.run(run(codec, count))]))
+        with tempfile.TemporaryDirectory() as folder:
+            samples = asyncio.run(run(options.codecs[0], options.items, folder))
+        print(json.dumps([BACKEND, samples]))
         return
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     print(f"{'codec':8} {'backend':8} {'allocated, MiB':>20} {'resident, MiB':>20}")
-    for codec in sys.argv[2:] or _ITEMS:
+    for codec in options.codecs:
         for without in ("0", "1"):
             done = subprocess.run(
-                [sys.executable, "-m", "bench.memory", "--one", codec, str(count)],
+                [sys.executable, "-m", "bench.memory", "--here", f"--items={options.items}", codec],
                 env=os.environ | {"DISTCHAN_NO_EXTENSIONS": without},
                 stdout=subprocess.PIPE,
                 check=True,

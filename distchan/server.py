@@ -90,8 +90,8 @@ class Server:
     authkey*: at least 16 random bytes that server and clients share. Either end must prove to the
         other that it has them; who cannot is refused. It does not encrypt, see docs/security.md.
     insecure: True allows without further ado what is refused otherwise: an address that other
-        machines can reach without ``authkey``, and ``codec="pickle"`` without ``authkey`` at any
-        address but a Unix socket.
+        machines can reach without ``authkey`` or ``ssl``, and ``codec="pickle"`` at any address but
+        a Unix socket without ``authkey`` or certificates of both ends.
     logger: where joins, leaves and refusals are logged. The default is the logger "distchan".
 
     The constructor raises InsecureConnection for what ``insecure`` is needed for. Entering raises
