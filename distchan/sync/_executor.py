@@ -33,8 +33,8 @@ class Executor(futures.Executor):
     workers, its future raises RemoteError. Calls that have been sent cannot be cancelled.
 
     Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
-    ``authkey`` (or ``insecure=True``); else InsecureConnection is raised. ``options`` are those of
-    a Server.
+    ``authkey``, an ``ssl`` context that wants certificates of the workers, or ``insecure=True``;
+    else InsecureConnection is raised. ``options`` are those of a Server.
 
     Raises what entering a Server does.
     """
