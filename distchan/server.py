@@ -299,10 +299,10 @@ class Server:
         The result of an item is what its worker sends while it holds it, or None if that is
         nothing; it comes here and not on ``incoming``. (What a client with ``results="stream"``
         sends goes to ``incoming`` all the same.) An item that was settled together with others that
-        had results, or with more than one result, raises RemoteError. Items are what ``outgoing`` carries, and are
-        dealt by turns with what is sent there; the channel must not be closed. An item that fails
-        is dealt again like any other, and raises RemoteError, with the worker's traceback, in place
-        of becoming a dead letter.
+        had results, or with more than one result, raises RemoteError. Items are what ``outgoing``
+        carries, and are dealt by turns with what is sent there; the channel must not be closed. An
+        item that fails is dealt again like any other, and raises RemoteError, with the worker's
+        traceback, in place of becoming a dead letter.
 
         items: taken one by one as the clients have credit for them, so that there may be any number
             of them. If 4,096 results, or ``prefetch_bytes`` of them, wait to be taken, no more
