@@ -1,7 +1,8 @@
 """Server.map, for threads."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from distchan._calls import EMPTY
 from distchan._mapping import Mapping
@@ -10,6 +11,11 @@ from distchan.errors import DistchanError
 from distchan.sync._runtime import Runtime
 
 __all__ = ["map_items"]
+
+#: Being woken for each result costs more than a short one takes to compute. So if the last pause
+#: was less than _OFTEN seconds ago, several of them may come within the next _NAP.
+_OFTEN: Final = 1e-3
+_NAP: Final = 5e-4
 
 
 def map_items(
@@ -23,6 +29,7 @@ def map_items(
     iterator = iter(items)
     item = EMPTY
     wants_item, is_over = True, False
+    has_come, paused = False, 0.0
     try:
         while True:
             if wants_item and not is_over:
@@ -31,7 +38,7 @@ def map_items(
             outcome, wants_item, is_empty = runtime.call(_exchange, mapping, item)
             item = EMPTY
             if outcome is not EMPTY:
-                runtime.turn.busy = True
+                runtime.turn.busy = has_come = True
                 if not isinstance(outcome, DistchanError):
                     try:
                         outcome = decode(outcome)
@@ -45,7 +52,12 @@ def map_items(
             elif is_over and is_empty:
                 return
             elif is_over or not wants_item:
-                runtime.wait(mapping.change)
+                if has_come and time.monotonic() - paused < _OFTEN:
+                    time.sleep(_NAP)
+                else:
+                    runtime.wait(mapping.change)
+                has_come = False
+                paused = time.monotonic()
                 wants_item = runtime.call(lambda: mapping.wants_item)
     finally:
         runtime.call(mapping.close)
