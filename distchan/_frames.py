@@ -16,7 +16,7 @@ from .errors import DecodeError, FrameTooLarge, InvalidSignature, ProtocolError
 #: its own costs per buffer; through a socket, a copy clearly costs more than those from here on.
 REFERENCE_THRESHOLD: Final = 32 * 1024
 
-#: How much may be received at once, in bytes, in memory that all decoders share.
+#: How much may be received at once, in bytes, in memory that all decoders of a thread share.
 SHARED_MEMORY: Final = 256 * 1024
 
 #: What a decoder advises when it has received something: to read() at once; to read() soon, for

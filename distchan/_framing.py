@@ -8,6 +8,7 @@ twin receives a large payload where it stays.)
 """
 
 import struct
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -80,7 +81,14 @@ _unpack_single = struct.Struct("<BIQI").unpack_from
 _SINGLE_PREFIX: Final = DATA_PREFIX + SETTLE_PREFIX + ITEM_NUMBER_SIZE + RESULT_LENGTH_SIZE
 
 
-_shared = memoryview(bytearray(SHARED_MEMORY))
+class _Shared(threading.local):
+    """Memory that all decoders of a thread receive into."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(SHARED_MEMORY))
+
+
+_shared = _Shared()
 
 
 class Encoder:
@@ -324,13 +332,14 @@ class Decoder:
     def get_buffer(self) -> memoryview:
         """Where the next bytes of the stream may be put, for ``buffer_updated()``.
 
-        All decoders share it, so that it must be taken in before anybody else receives something.
+        All decoders of a thread share it, so that it must be taken in before another receives
+        something there.
         """
-        return _shared
+        return _shared.view
 
     def buffer_updated(self, size: int) -> int:
         """So many bytes have been put there: what now, see _frames."""
-        self.feed(bytes(_shared[:size]))
+        self.feed(bytes(_shared.view[:size]))
         return NOW
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:

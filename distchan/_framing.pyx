@@ -5,6 +5,7 @@ Each pointer is derived from an object that the function using it, or its caller
 used any more once Python code may have changed that object.
 """
 
+import threading
 from collections import deque
 
 from cpython.bytearray cimport (
@@ -61,9 +62,18 @@ cdef Py_ssize_t FIRST_LARGE = 1024 * 1024
 # it takes no system call of its own to learn whether that one is large, too.
 cdef Py_ssize_t BEYOND = HEADER_SIZE + DATA_PREFIX + TICKET_SIZE
 
-_shared_memory = bytearray(_frames.SHARED_MEMORY)
-_shared = memoryview(_shared_memory)
-_first = _shared[:BEYOND]
+
+
+class _Shared(threading.local):
+    """Memory that all decoders of a thread receive into."""
+
+    def __init__(self):
+        self.memory = bytearray(_frames.SHARED_MEMORY)
+        self.view = memoryview(self.memory)
+        self.beginning = self.view[:BEYOND]
+
+
+_shared = _Shared()
 
 # The first allocation of a buffer; about twenty frames of fifty bytes.
 cdef Py_ssize_t FIRST_CAPACITY = 1024
@@ -400,8 +410,8 @@ cdef class Decoder:
     cpdef get_buffer(self):
         """Where the next bytes of the stream may be put, for ``buffer_updated()``.
 
-        Large payloads are received where they stay; everything else in memory that all decoders
-        share, so that it must be taken in before anybody else receives something.
+        Large payloads are received where they stay; everything else in memory that all decoders of
+        a thread share, so that it must be taken in before another receives something there.
         """
         cdef Py_ssize_t room
         self._receives_large = (
@@ -410,7 +420,7 @@ cdef class Decoder:
             and self._large_filled < self._large_size
         )
         if not self._receives_large:
-            return _first if self._looks_ahead else _shared
+            return _shared.beginning if self._looks_ahead else _shared.view
         cdef char* to = self._large_room(&room)
         return PyMemoryView_FromMemory(to, room, PyBUF_WRITE)
 
@@ -418,7 +428,7 @@ cdef class Decoder:
         """So many bytes have been put there: what now, see _frames."""
         self._looks_ahead = False
         if not self._receives_large:
-            self.feed(PyBytes_FromStringAndSize(PyByteArray_AS_STRING(_shared_memory), size))
+            self.feed(PyBytes_FromStringAndSize(PyByteArray_AS_STRING(_shared.memory), size))
             return NOW
         self._large_filled += size
         if self._large_filled >= self._large_size:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -769,3 +770,28 @@ def test_run_uses_uvloop_where_it_is_installed() -> None:
 
     uvloop = pytest.importorskip("uvloop")
     assert distchan.run(loop_module()).startswith(uvloop.__name__)
+
+
+def test_event_loops_in_several_threads_do_not_disturb_each_other() -> None:
+    """Each with a server and a client of its own."""
+
+    async def echo(address: str) -> None:
+        out, in_ = Channel(bytes), Channel(bytes)
+        async with Client(address, out, in_, codec="raw"):
+            async for item in in_:
+                await out.send(item)
+            out.close()
+
+    async def exchange(items: list[bytes]) -> list[bytes]:
+        out, in_ = Channel(bytes), Channel(bytes)
+        async with Server("localhost:0", out, in_, codec="raw") as server:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(echo(server.address))
+                sending = tasks.create_task(out.send_many(items))
+                sending.add_done_callback(lambda _: out.close())
+                return [item async for item in in_]
+
+    items = [[bytes([thread]) * 1000] * 5000 for thread in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        results = threads.map(lambda own: asyncio.run(exchange(own)), items)
+        assert list(results) == items
