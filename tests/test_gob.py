@@ -374,6 +374,18 @@ def test_a_type_is_defined_once_per_stream() -> None:
         gob.Decoder(Point).decode(second)
 
 
+def test_what_failed_leaves_no_definitions_within_older_types() -> None:
+    """A slice whose elements are defined later, by a message that then fails."""
+    decoder = gob.Decoder()
+    assert decoder.decode(slice_of(65, 66) + message(sint(2) + b"\0" + sint(7))) == 7
+    two_empty = message(sint(65) + b"\0" + uint(2) + uint(0) + uint(0))
+    with pytest.raises(DecodeError):
+        decoder.decode(slice_of(66, 2) + two_empty[:-1] + b"\x05")
+    with pytest.raises(DecodeError, match="the type 66 is not defined"):
+        decoder.decode(two_empty)
+    assert decoder.decode(slice_of(66, 2) + two_empty) == [[], []]
+
+
 def test_rollback_forgets_what_the_last_value_defined() -> None:
     encoder = gob.Encoder(Held, registry=VECTOR_REGISTRY)
     first = encoder.encode(Held(1))

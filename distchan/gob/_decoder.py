@@ -98,10 +98,9 @@ class Decoder:
         """Forget the definitions that came with the last value, as if it had not been decoded."""
         if len(self._definitions) == self._known_before:
             return
-        forgotten = set(itertools.islice(self._definitions, self._known_before, None))
-        for type_id in forgotten:
+        for type_id in list(itertools.islice(self._definitions, self._known_before, None)):
             del self._definitions[type_id]
-        self._readers.forget(forgotten)
+        self._readers.forget_since(self._known_before)
         self._fields_left = self._fields_left_before
         self._last_id = -1
 

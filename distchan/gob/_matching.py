@@ -4,7 +4,7 @@ The rules are Go's: signed, unsigned and floating-point numbers do not mix, thei
 have the same length; fields go by their names, and at least one must be there on both ends.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -55,11 +55,16 @@ class Readers:
         self._definitions = definitions
         self._max_depth = max_depth
         self._known: dict[tuple[int, Type | None], Reader] = {}
+        #: How many definitions there were when a reader was made: it knows of no later ones.
+        self._made_with: dict[tuple[int, Type | None], int] = {}
 
-    def forget(self, type_ids: Container[int]) -> None:
-        """Forget the readers of types whose definitions are taken back."""
-        for key in [key for key in self._known if key[0] in type_ids]:
-            del self._known[key]
+    def forget_since(self, definitions: int) -> None:
+        """Forget the readers that may know of definitions after the first so many.
+
+        Not only those of the types themselves: an older type may refer to a newer one.
+        """
+        for key in [key for key, count in self._made_with.items() if count > definitions]:
+            del self._known[key], self._made_with[key]
 
     def get(self, type_id: int, wanted: Type | None) -> Reader:
         """The reader for a type on the wire and one in Python; with None, for values as they come.
@@ -70,7 +75,10 @@ class Readers:
         if reader is None:
             builder = _Builder(self._definitions, dict(self._known), self._max_depth)
             reader = builder.build(type_id, wanted)
-            self._known = builder.known  # only now, as unfinished ones are in it after an error
+            # Only now, as unfinished ones are in it after an error.
+            for key in builder.known.keys() - self._known.keys():
+                self._made_with[key] = len(self._definitions)
+            self._known = builder.known
         return reader
 
 
