@@ -264,7 +264,8 @@ class NativeClientele(Clientele):
 
     def _give_up(self, session: ServerSession) -> None:
         del self._cut_off[session]
-        self._hub.give_up(session, f"cut off for more than {self._resume_timeout:g} s")
+        how_long = f" for more than {self._resume_timeout:g} s" if self._resume_timeout else ""
+        self._hub.give_up(session, f"cut off{how_long}")
 
     def _on_lost(self, connection: Connection) -> None:
         self._connections.remove(connection)

@@ -32,17 +32,23 @@ def call(item: bytes) -> bytes:
         function, arguments, options = pickle.loads(item)
         result = function(*arguments, **options)
         return _RETURNED + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+    except SystemExit as error:  # which would end the program that gets it
+        return _RAISED + pickle.dumps((None, _text(error)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        text = "".join(traceback.format_exception(error))
+        text = _text(error)
         try:
             return _RAISED + pickle.dumps((error, text), pickle.HIGHEST_PROTOCOL)
         except Exception:  # not every exception can be pickled
             return _RAISED + pickle.dumps((None, text), pickle.HIGHEST_PROTOCOL)
 
 
+def _text(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
 def result_of(outcome: bytes) -> Any:
     """What the function has returned. Raises what it has raised, caused by a RemoteError with the
-    traceback; RemoteError itself if that exception does not travel."""
+    traceback; RemoteError itself if that exception does not travel, and for a sys.exit()."""
     payload = memoryview(outcome)[1:]
     if outcome.startswith(_RETURNED):
         return pickle.loads(payload)

@@ -21,7 +21,7 @@ from distchan._signals import Signals
 from distchan._worker import serve
 from distchan.errors import ConnectError
 
-__all__ = ["Workers", "log_to_stderr", "work"]
+__all__ = ["Job", "Workers", "check_counts", "log_to_stderr", "work"]
 
 logger = logging.getLogger("distchan")
 
@@ -69,9 +69,7 @@ def work(
     number; what a Client raises if it cannot join or loses its server, which is always ConnectError
     if there are several processes: they log why.
     """
-    for name, number in (("processes", processes), ("threads", threads)):
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, not {number}")
+    check_counts(processes=processes, threads=threads)
     _address.parse(address)
     callee = Callee(function)
     if processes == 1:
@@ -88,6 +86,13 @@ def work(
         raise KeyboardInterrupt
     if received is not None:
         raise SystemExit(128 + received)
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ValueError for fewer than one of anything."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
 
 
 class Job(NamedTuple):
@@ -133,7 +138,9 @@ class Workers:
                 for place in self._places:
                     place.kill()
         if not self._leaving and self._failed and not self._drained:
-            raise ConnectError(f"the worker processes cannot work for {self._job.address}")
+            raise ConnectError(
+                f"the worker processes cannot work for {self._job.address}: see what they have said"
+            )
         return signals.number
 
     def leave(self) -> None:
@@ -157,7 +164,7 @@ class Workers:
                 continue
             if code == 0:
                 self._drained = True
-            elif code == _FINAL:
+            elif code == _FINAL or place.could_not_begin(code):
                 self._failed = True
             elif not self._leaving and not self._drained and not self._failed:
                 place.start_later(code)
@@ -199,9 +206,10 @@ class _Place:
         # A new one, as the one before may have died while it held the lock of the old one.
         self.joined = self._context.Event()
         arguments = self._job, self.joined
-        self.process = self._context.Process(target=_main, args=arguments, name=self._name)
-        self.process.start()
-        logger.info("%s: process %d started", self._name, self.process.pid)
+        process = self._context.Process(target=_main, args=arguments, name=self._name)
+        process.start()
+        self.process = process
+        logger.info("%s: process %d started", self._name, process.pid)
 
     def start_later(self, code: int) -> None:
         if time.monotonic() - self._started >= _STABLE:
@@ -221,6 +229,18 @@ class _Place:
         if code is not None:
             self.process = None
         return code
+
+    def could_not_begin(self, code: int) -> bool:
+        """Whether it has ended by itself before it had joined, as others would: what Python does
+        if the main module cannot be imported again, or starts processes when it is."""
+        if self.joined.is_set() or not 0 < code < 128:  # from 128 on: by a signal
+            return False
+        logger.error(
+            "%s ended with exit code %d before it had joined; another would do the same",
+            self._name,
+            code,
+        )
+        return True
 
     def leave(self) -> None:
         self.due = None

@@ -38,6 +38,11 @@ def worker(executor: Executor, key: bytes | None = KEY) -> Iterator["subprocess.
         process.wait()
 
 
+def run_script(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def executor() -> Iterator[Executor]:
     """One with two worker processes."""
@@ -65,6 +70,12 @@ def test_what_a_function_raises_is_raised_here_with_its_traceback(executor: Exec
     assert "in fail" in str(caught.value.__cause__)
     with pytest.raises(RemoteError, match="Stubborn"):
         executor.submit(worker_jobs.fail_stubbornly).result()
+
+
+def test_a_function_that_exits_ends_nobody(executor: Executor) -> None:
+    with pytest.raises(RemoteError, match="SystemExit: enough"):
+        executor.submit(worker_jobs.upper, "exit").result()
+    assert executor.num_workers == 2
 
 
 def test_what_does_not_travel_fails_its_future_only(executor: Executor) -> None:
@@ -128,10 +139,28 @@ def test_on_a_unix_socket_nobody_needs_a_key(tmp_path: Path) -> None:
 
 def test_a_function_or_an_executor() -> None:
     for arguments in (["localhost:1"], ["--executor", "tasks:f", "localhost:1"]):
-        command = [sys.executable, "-m", "distchan", "worker", *arguments]
-        outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        outcome = run_script("-m", "distchan", "worker", *arguments)
         assert outcome.returncode == 2
         assert "either MODULE:FUNCTION or --executor" in outcome.stderr
+
+
+def test_a_program_ends_when_its_calls_are_done(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from distchan.sync import Executor\n"
+        "executor = Executor(sys.argv[1])\n"
+        "executor.submit(print, 'called')\n"
+    )
+    address = f"unix:{tmp_path}/socket"
+    script = subprocess.Popen([sys.executable, str(program), address])
+    try:
+        outcome = run_script("-m", "distchan", "worker", "--executor", address)
+        assert (outcome.returncode, outcome.stdout) == (0, "called\n")
+        assert script.wait(30) == 0
+    finally:
+        script.kill()
+        script.wait()
 
 
 # -- Pool -----------------------------------------------------------------------------------------
@@ -166,3 +195,48 @@ def test_a_pool_raises_what_its_function_does() -> None:
         list(pool.map(["bad"]))
     with pytest.raises(LookupError), Pool(worker_jobs.upper, processes=1):
         raise LookupError("the block's own")
+
+
+def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back() -> None:
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        with pytest.raises(RemoteError, match="its worker died: cut off$"):
+            pool.submit("crash").result()
+        assert pool.submit("a").result() == "A"
+
+
+@pytest.mark.parametrize("counts", [{"processes": 0}, {"processes": 1, "threads": 0}])
+def test_a_pool_of_nobody(counts: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least 1, not 0"):
+        Pool(worker_jobs.upper, **counts)
+
+
+POOL = """
+import distchan.sync
+
+def double(number):
+    return 2 * number
+
+"""
+
+
+def test_a_program_may_forget_to_close_its_pool(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        POOL + "if __name__ == '__main__':\n"
+        "    pool = distchan.sync.Pool(double, processes=1)\n"
+        "    print(list(pool.map([1, 2])))\n"
+        "    pool.submit(3).add_done_callback(lambda future: print(future.result()))\n"
+    )
+    outcome = run_script(str(program))
+    assert (outcome.returncode, outcome.stdout) == (0, "[2, 4]\n6\n")
+
+
+def test_a_script_that_cannot_be_imported_again_is_told_so(tmp_path: Path) -> None:
+    """Without ``if __name__ == "__main__"`` each process would start others."""
+    program = tmp_path / "program.py"
+    program.write_text(POOL + "print(list(distchan.sync.Pool(double, processes=1).map([1, 2])))\n")
+    outcome = run_script(str(program))
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert "if __name__ == '__main__':" in outcome.stderr
+    assert "ended with exit code 1 before it had joined" in outcome.stderr
+    assert outcome.stderr.endswith("see what they have said\n")

@@ -1,5 +1,6 @@
 """concurrent.futures' Executor, for functions that are called in worker processes anywhere."""
 
+import atexit
 import contextlib
 import queue
 import threading
@@ -12,6 +13,7 @@ from distchan._mapping import Mapping
 from distchan._progress import show
 from distchan._remote_calls import pickled, result_of
 from distchan._security import require_safe_pickle
+from distchan.errors import DistchanError
 from distchan.sync._channel import Channel
 from distchan.sync._mapping import map_items
 from distchan.sync._runtime import runtime
@@ -56,6 +58,7 @@ class Executor(futures.Executor):
         self._encode = self._dealer.encoder.encode
         self._thread = threading.Thread(target=self._settle, name="distchan-executor", daemon=True)
         self._thread.start()
+        atexit.register(self.shutdown)
 
     @property
     def address(self) -> str:
@@ -109,10 +112,12 @@ class Executor(futures.Executor):
         return map_items(self._runtime, mapping, calls, bar, result_of)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept no more calls. Workers leave when those that were accepted are done.
+        """Accept no more calls. Workers leave when those that were accepted are done. Python does
+        this at its end.
 
         wait: until then. cancel_futures: cancel those that have not been sent.
         """
+        atexit.unregister(self.shutdown)
         self._refuse("the executor has been shut down")
         if cancel_futures:
             self._cancel()
@@ -134,9 +139,10 @@ class Executor(futures.Executor):
         for call in cancelled:
             self._runtime.call(call.end)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: DistchanError) -> None:
         """There will be no workers: fail what has not been done, and accept nothing more."""
         self._refuse(str(error))
+        self._runtime.call(self._dealer.channel._fail, error)
         self._runtime.call(self._hub.fail_jobs, error)
         self._server.close(0)
 

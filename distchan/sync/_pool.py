@@ -1,5 +1,6 @@
 """A function and a list: worker processes without any set-up."""
 
+import atexit
 import os
 import secrets
 import shutil
@@ -12,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
+from distchan.errors import ConnectError
 from distchan.sync._executor import Executor
 
 __all__ = ["Pool"]
@@ -41,8 +43,9 @@ class Pool(Generic[T, R]):
     normally waits for what has been submitted, leaving it with an exception cancels what has not
     been begun.
 
-    Raises TypeError for ``processes`` or ``threads`` together with an address; what an Executor
-    does.
+    Raises TypeError for ``processes`` or ``threads`` together with an address, ValueError for fewer
+    than one of them; what an Executor does. If no process can begin to work, all results raise
+    ConnectError.
     """
 
     def __init__(
@@ -57,7 +60,11 @@ class Pool(Generic[T, R]):
         self._function = function
         self._processes: _Processes | None = None
         if address is None:
-            self._processes = _Processes(processes or cpus(), threads or 1, options)
+            self._processes = _Processes(
+                cpus() if processes is None else processes,
+                1 if threads is None else threads,
+                options,
+            )
             self._executor = self._processes.executor
         elif processes is not None or threads is not None:
             raise TypeError(
@@ -66,6 +73,8 @@ class Pool(Generic[T, R]):
             )
         else:
             self._executor = Executor(address, **options)
+        # Nothing may be left behind, and multiprocessing waits for its processes.
+        atexit.register(self.close)
 
     @property
     def address(self) -> str:
@@ -100,7 +109,8 @@ class Pool(Generic[T, R]):
         )
 
     def close(self) -> None:
-        """Wait for what has been submitted, and end the processes."""
+        """Wait for what has been submitted, and end the processes. Python does this at its end."""
+        atexit.unregister(self.close)
         self._executor.shutdown()
         if self._processes is not None:
             self._processes.leave()
@@ -123,13 +133,20 @@ class _Processes:
     """Those of a pool that has no address, and the executor that they serve."""
 
     def __init__(self, count: int, threads: int, options: dict[str, Any]) -> None:
-        from distchan._workers import Job, Workers  # which needs distchan.sync itself
+        from distchan._workers import Job, Workers, check_counts  # which need distchan.sync itself
 
+        check_counts(processes=count, threads=threads)
         self._directory = tempfile.mkdtemp(prefix="distchan-")
         is_posix = os.name == "posix"
         address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
         authkey = secrets.token_bytes(32)
-        self.executor = Executor(address, authkey=authkey, **options)
+        # Nothing comes between this process and its own but their death: no need to wait for them.
+        options = {"resume_timeout": 0.0} | options
+        try:
+            self.executor = Executor(address, authkey=authkey, **options)
+        except BaseException:
+            self._remove_directory()
+            raise
         worker_options = {"codec": "raw", "authkey": authkey}
         job = Job(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
         self._workers = Workers(job, count)
@@ -139,10 +156,17 @@ class _Processes:
     def _run(self) -> None:
         try:
             self._workers.run()
-        except Exception as error:
+        except ConnectError as error:
+            self.executor.fail(error)
+        except Exception as problem:
+            error = ConnectError("the worker processes cannot be started")
+            error.__cause__ = problem
             self.executor.fail(error)
         finally:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def leave(self) -> None:
         """End those that are left, even if they have not joined."""
