@@ -1,6 +1,7 @@
 """How a client reaches its server: attempts with pauses, each of them ended by a handshake."""
 
 import asyncio
+import logging
 import random
 import socket
 from collections.abc import Callable
@@ -45,6 +46,7 @@ async def connect(
     connect_timeout: float,
     handshake_timeout: float,
     secure: Secure | None,
+    logger: logging.Logger,
 ) -> C:
     """A connection whose handshake is done.
 
@@ -55,6 +57,7 @@ async def connect(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_timeout
     pause = _FIRST_PAUSE
+    has_told = False
     while True:
         left = deadline - loop.time() if connect_timeout else handshake_timeout
         try:
@@ -70,6 +73,9 @@ async def connect(
             raise ConnectError(
                 f"no server at {name} within {connect_timeout:g} s: {problem}"
             ) from problem
+        if not has_told:
+            has_told = True
+            logger.info("no server at %s yet, trying for %g s: %s", name, connect_timeout, problem)
         await asyncio.sleep(wait)
 
 

@@ -210,6 +210,7 @@ class NativeMembership:
             connect_timeout=connect_timeout,
             handshake_timeout=self._options.handshake_timeout,
             secure=self._secure,
+            logger=self._logger,
         )
         self._logger.info("connected to %s", self._address)
         session = self._session

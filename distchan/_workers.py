@@ -122,7 +122,7 @@ class Workers:
     def run(self) -> int | None:
         """Work until there is no more work, or a signal comes. Returns its number, or None.
 
-        Raises ConnectError if the processes cannot join or lose their server.
+        Raises ConnectError if the processes cannot be started, cannot join or lose their server.
         """
         with self._reader as reader, self._writer, Signals(self.leave) as signals:
             try:
@@ -207,7 +207,10 @@ class _Place:
         self.joined = self._context.Event()
         arguments = self._job, self.joined
         process = self._context.Process(target=_main, args=arguments, name=self._name)
-        process.start()
+        try:
+            process.start()
+        except Exception as error:
+            raise ConnectError(f"{self._name} cannot be started: {error}") from error
         self.process = process
         logger.info("%s: process %d started", self._name, process.pid)
 

@@ -199,7 +199,7 @@ def test_a_pool_raises_what_its_function_does() -> None:
 
 def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back() -> None:
     with Pool(worker_jobs.upper, processes=1) as pool:
-        with pytest.raises(RemoteError, match="its worker died: cut off$"):
+        with pytest.raises(RemoteError, match=r"its worker died: cut off$"):
             pool.submit("crash").result()
         assert pool.submit("a").result() == "A"
 
@@ -207,7 +207,7 @@ def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back() -> None:
 @pytest.mark.parametrize("counts", [{"processes": 0}, {"processes": 1, "threads": 0}])
 def test_a_pool_of_nobody(counts: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be at least 1, not 0"):
-        Pool(worker_jobs.upper, **counts)
+        Pool(worker_jobs.upper, **counts)  # type: ignore[arg-type]
 
 
 POOL = """
@@ -239,4 +239,4 @@ def test_a_script_that_cannot_be_imported_again_is_told_so(tmp_path: Path) -> No
     assert (outcome.returncode, outcome.stdout) == (1, "")
     assert "if __name__ == '__main__':" in outcome.stderr
     assert "ended with exit code 1 before it had joined" in outcome.stderr
-    assert outcome.stderr.endswith("see what they have said\n")
+    assert "cannot work for" in outcome.stderr

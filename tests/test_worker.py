@@ -205,6 +205,7 @@ async def test_a_signal_ends_the_search_for_a_server() -> None:
         worker = await start("upper", "localhost:1", "--processes", "1")
         assert worker.stderr is not None
         assert b"worker-1: process" in await worker.stderr.readline()
+        assert b"no server at localhost:1 yet, trying for 30 s" in await worker.stderr.readline()
         worker.send_signal(signal.SIGTERM)
         await ended(worker, 128 + signal.SIGTERM)
 

@@ -69,6 +69,7 @@ class GoMembership:
                 connect_timeout=self._connect_timeout,
                 handshake_timeout=self._handshake_timeout,
                 secure=self._secure,
+                logger=self._logger,
             )
         except BaseException:
             self._wiring.unbind()

@@ -158,10 +158,6 @@ class _Processes:
             self._workers.run()
         except ConnectError as error:
             self.executor.fail(error)
-        except Exception as problem:
-            error = ConnectError("the worker processes cannot be started")
-            error.__cause__ = problem
-            self.executor.fail(error)
         finally:
             self._remove_directory()
 
