@@ -467,8 +467,8 @@ async def test_after_many_failures_an_address_is_answered_later_but_never_locked
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("distchan._attempts._DELAY", 0.05)
-    out = Channel(str)
-    async with Server("localhost:0", None, Channel(str), authkey=KEY) as server:
+    out, in_ = Channel(str), Channel(str)
+    async with Server("localhost:0", None, in_, authkey=KEY) as server:
         slowed = clientele(server)._attempts
         for _ in range(11):
             assert slowed.delay(server.address, asyncio.get_running_loop().time()) == 0
@@ -480,6 +480,7 @@ async def test_after_many_failures_an_address_is_answered_later_but_never_locked
         assert slowed.delay("10.0.0.1:1", now) == 0
         async with Client(server.address, out, None, authkey=KEY):
             await out.send("still welcome")
+            assert await in_.receive() == "still welcome"
         assert slowed.delay(server.address, now + 61) == 0
 
 

@@ -170,6 +170,32 @@ def test_keys_can_be_changed_one_end_after_the_other() -> None:
             one.decode(other.encode(b"data"))
 
 
+async def test_keys_can_be_changed_while_items_are_on_their_way() -> None:
+    ours, theirs = AESGCM(KEY), AESGCM(KEY)
+    out, in_ = Channel(str), Channel(str)
+    async with (
+        Server("localhost:0", out, in_, transforms=[ours]) as server,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(echo(server.address, [theirs]))
+
+        async def there_and_back() -> None:
+            await out.send_many(["a"] * 100)
+            assert [await in_.receive() for _ in range(100)] == ["A"] * 100
+
+        for keys in [(KEY,), (KEY, OTHER), (OTHER, KEY), (OTHER,)]:
+            for end in (ours, theirs):
+                end.use(*keys)
+                await there_and_back()
+        with pytest.raises(ValueError, match="not known"):
+            AESGCM(KEY).decode(ours.encode(b"data"))
+        with pytest.raises(ValueError, match="the same key twice"):
+            ours.use(KEY, KEY)
+        await there_and_back()
+        out.close()
+        assert [text async for text in in_] == []
+
+
 def test_a_key_does_not_show() -> None:
     cipher = AESGCM(KEY)
     assert repr(cipher) == "<AESGCM with 1 keys>"
@@ -197,6 +223,11 @@ def test_a_key_does_not_serve_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     cipher = AESGCM(KEY)
     cipher.encode(b"")
     cipher.encode(b"")
+    with pytest.raises(OverflowError, match="use another one"):
+        cipher.encode(b"")
+    cipher.use(OTHER, KEY)
+    cipher.encode(b"")
+    cipher.use(KEY, OTHER)  # of all, these two have been encrypted with it
     with pytest.raises(OverflowError, match="use another one"):
         cipher.encode(b"")
 

@@ -34,9 +34,9 @@ class AESGCM:
     An item is encoded as 4 bytes that identify the key, a random nonce of 12 bytes, and what
     AES-GCM makes of it, with a tag of 16 bytes; the first 4 bytes are authenticated as well.
 
-    To change the key without a stop: give all ends the new one as the second,
-    ``AESGCM(old, new)``; when all have it, put it first, ``AESGCM(new, old)``; when nothing is left
-    that was encrypted with the old one, take that away.
+    To change the key without a stop, call ``use`` at each end: the new key as the second,
+    ``use(old, new)``; when all have it, put it first, ``use(new, old)``; when nothing is left that
+    was encrypted with the old one, take that away, ``use(new)``.
 
     It hides and protects the content of each item. It does not keep anybody on the network from
     dropping or repeating whole items or from seeing how long they are: for that, use ``ssl=``.
@@ -48,27 +48,40 @@ class AESGCM:
     """
 
     def __init__(self, *keys: bytes) -> None:
+        #: Of each key that has been the first one, how many items it has encrypted.
+        self._counts: dict[bytes, itertools.count[int]] = {}
+        self.use(*keys)
+
+    def use(self, *keys: bytes) -> None:
+        """Change the keys, for all connections that this transform serves and in any thread.
+
+        What is being encoded or decoded meanwhile is done with either the old ones or the new ones.
+        Raises TypeError or ValueError for keys that are none; then nothing has changed.
+        """
         if not keys:
             raise TypeError("AESGCM needs at least one key")
-        self._keys = keys
-        self._ciphers: dict[bytes, aead.AESGCM] = {}
+        ciphers: dict[bytes, aead.AESGCM] = {}
         for key in keys:
             if not isinstance(key, bytes):
                 raise TypeError(f"a key is bytes, not {type(key).__name__}")
             if len(key) not in (16, 24, 32):
                 raise ValueError(f"a key has 16, 24 or 32 bytes, not {len(key)}")
-            self._ciphers[_identify(key)] = aead.AESGCM(key)
-        if len(self._ciphers) < len(keys):
+            ciphers[_identify(key)] = aead.AESGCM(key)
+        if len(ciphers) < len(keys):
             raise ValueError("the same key twice")
-        self._first = _identify(keys[0])
-        self._count = itertools.count()
+        first = _identify(keys[0])
+        count = self._counts.setdefault(first, itertools.count())
+        self._keys = keys
+        # One after the other: what has just been encrypted with a new key is decrypted already.
+        self._ciphers = ciphers
+        self._first = first, ciphers[first], count
 
     def encode(self, data: bytes, /) -> bytes:
-        if next(self._count) >= _MOST_ITEMS:
+        key_id, cipher, count = self._first
+        if next(count) >= _MOST_ITEMS:
             raise OverflowError("2**32 items have been encrypted with this key: use another one")
         nonce = os.urandom(_NONCE_SIZE)
-        first = self._first
-        return first + nonce + self._ciphers[first].encrypt(nonce, data, first)
+        return key_id + nonce + cipher.encrypt(nonce, data, key_id)
 
     def decode(self, data: bytes, /) -> bytes:
         if len(data) < _ID_SIZE + _NONCE_SIZE + _TAG_SIZE:
