@@ -21,6 +21,7 @@ from distchan import (
     Client,
     ConnectionLost,
     HandshakeError,
+    ProtocolError,
     Server,
     sync,
 )
@@ -270,6 +271,13 @@ async def test_transforms_are_not_run_on_what_strangers_send() -> None:
             peer.write(NONCE + hello() + frame(bytes([Kind.PROOF]) + bytes(32)))
             await peer.end()
         assert transform.decoded == 0
+
+
+def test_a_nonce_is_as_long_as_it_should_be() -> None:
+    server = authenticated_link().server
+    server.feed(frame(bytes([Kind.NONCE]) + bytes(31)))
+    with pytest.raises(ProtocolError, match="a NONCE frame of 31 bytes"):
+        server.next_event()
 
 
 class Recorder:

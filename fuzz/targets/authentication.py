@@ -46,6 +46,7 @@ def run(data: bytes) -> object:
         assert peer.session.over
         return peer.session.opened, f"{type(error).__name__}: {error}"
     assert peer.session.opened or peer.is_wrong
+    assert not peer.is_short or peer.is_wrong
     return peer.session.opened, ""
 
 
@@ -62,6 +63,8 @@ class _Peer:
         self._entries: list[bytes] = []
         #: Something that was said is not what it should have been.
         self.is_wrong = False
+        #: A nonce was not as long as it should have been, though its proof is right.
+        self.is_short = False
 
     def play(self) -> None:
         raise NotImplementedError
@@ -103,6 +106,13 @@ class _Peer:
                 self._feed((wire.any_frame(source) or b"x") + wire.control(kind, body()))
             case _:
                 self._feed(wire.control(kind, source.take(source.below(40))))
+
+    def nonce(self) -> bytes:
+        size = 32
+        if self._source.below(16) == 15:
+            size = self._source.below(64)
+            self.is_short |= size != 32
+        return (self._source.take(size) + bytes(size))[:size]
 
     def proof(self) -> bytes:
         """Mostly the right one."""
@@ -177,7 +187,7 @@ class _Client(_Peer):
         )
         self.session.start(self._binding)
         hello = msgspec.structs.replace(HELLO, session=ID, epoch=1)
-        self.say(_NONCE, lambda: (source.take(32) + bytes(32))[:32])
+        self.say(_NONCE, self.nonce)
         self.say(_HELLO, hello.pack)
         self.listen(_NONCE)
         self.say(_PROOF, self.proof)
@@ -194,7 +204,7 @@ class _Server(_Peer):
         )
         self.session.start(self._binding)
         self.listen(_NONCE, _HELLO)
-        self.say(_NONCE, lambda: (source.take(32) + bytes(32))[:32])
+        self.say(_NONCE, self.nonce)
         self.listen(_PROOF)
         self.say(_HELLO, msgspec.structs.replace(HELLO, resumed=False).pack)
         self.say(_PROOF, self.proof)
