@@ -176,7 +176,6 @@ class _Client(_Peer):
     role = "client"
 
     def play(self) -> None:
-        source = self._source
         self.session = ServerSession(
             HELLO,
             signature=wire.SIGNATURE,
@@ -198,7 +197,6 @@ class _Server(_Peer):
     role = "server"
 
     def play(self) -> None:
-        source = self._source
         self.session = ClientSession(
             HELLO, signature=wire.SIGNATURE, transforms=(), decode=decode, authkey=Key(_KEY)
         )
