@@ -153,7 +153,7 @@ async def _produce(out: Channel[int], items: int, early: Callable[[], bool]) -> 
     for number in range(most, items):
         await out.send(number)
         if early():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)  # in which a slow machine, too, has workers started again
     out.close()
 
 
