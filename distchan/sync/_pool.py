@@ -111,9 +111,11 @@ class Pool(Generic[T, R]):
     def close(self) -> None:
         """Wait for what has been submitted, and end the processes. Python does this at its end."""
         atexit.unregister(self.close)
-        self._executor.shutdown()
-        if self._processes is not None:
-            self._processes.leave()
+        try:
+            self._executor.shutdown()
+        finally:  # also if this is interrupted
+            if self._processes is not None:
+                self._processes.leave()
 
     def __enter__(self) -> Self:
         return self
