@@ -1,10 +1,17 @@
 """Items whose results somebody waits for, each for its own."""
 
-from typing import Any
+import asyncio
+import logging
+from concurrent import futures
+from typing import Any, TypeAlias
 
 from distchan._outstanding import Item
 
-__all__ = ["Job"]
+__all__ = ["Future", "Job", "resolve"]
+
+Future: TypeAlias = asyncio.Future[Any] | futures.Future[Any]
+
+logger = logging.getLogger("distchan")
 
 
 class Job(Item):
@@ -33,3 +40,20 @@ class Job(Item):
     def fail(self, error: Exception) -> None:
         """It is given up."""
         raise NotImplementedError
+
+
+def resolve(future: Future, value: Any = None, error: BaseException | None = None) -> None:
+    """Tell a future what has become of its job, unless it has been cancelled.
+
+    Those of concurrent.futures call the user's callbacks here and now, and let through what is no
+    Exception: one that calls sys.exit() is not to end the thread that everybody waits for.
+    """
+    try:
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+    except (asyncio.InvalidStateError, futures.InvalidStateError):
+        pass
+    except BaseException:
+        logger.exception("a callback of %r raised what is no Exception", future)

@@ -3,17 +3,14 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from concurrent import futures
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from distchan._calls import EMPTY
 from distchan._hub import Hub
-from distchan._jobs import Job
+from distchan._jobs import Future, Job, resolve
 from distchan._progress import Progress
 
 __all__ = ["Mapping", "map_items", "submit"]
-
-Future: TypeAlias = asyncio.Future[Any] | futures.Future[Any]
 
 #: How many results of one mapping may wait to be taken before it sends no more items.
 _MOST_WAITING: Final = 4096
@@ -119,13 +116,11 @@ class _Call(Job):
         return not self.result.done()
 
     def done(self, value: Any, size: int) -> None:
-        if not self.result.done():
-            self.result.set_result(value)
+        resolve(self.result, value)
 
     def fail(self, error: Exception) -> None:
         self._leave_line()
-        if not self.result.done():
-            self.result.set_exception(error)
+        resolve(self.result, error=error)
 
     def _leave_line(self) -> None:
         if not self.dealt.done():

@@ -4,6 +4,7 @@ Unpickling runs whatever the other end likes: only for peers that trust each oth
 are plain bytes for the channels (codec "raw"), and are unpickled nowhere but here.
 """
 
+import contextlib
 import pickle
 import traceback
 from collections.abc import Callable
@@ -32,30 +33,33 @@ def call(item: bytes) -> bytes:
         function, arguments, options = pickle.loads(item)
         result = function(*arguments, **options)
         return _RETURNED + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
-    except SystemExit as error:  # which would end the program that gets it
-        return _RAISED + pickle.dumps((None, _text(error)), pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        text = _text(error)
-        try:
-            return _RAISED + pickle.dumps((error, text), pickle.HIGHEST_PROTOCOL)
-        except Exception:  # not every exception can be pickled
-            return _RAISED + pickle.dumps((None, text), pickle.HIGHEST_PROTOCOL)
+    except BaseException as error:  # the function's own, for signals come to another thread
+        return _RAISED + pickle.dumps(_failure(error), pickle.HIGHEST_PROTOCOL)
 
 
-def _text(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+def _failure(error: BaseException) -> tuple[bytes, str]:
+    """The exception by itself, pickled, as the other end may not be able to unpickle it; none if it
+    cannot be pickled, or would end the program that gets it. And its traceback."""
+    travelling = b""
+    if isinstance(error, Exception):
+        with contextlib.suppress(Exception):
+            travelling = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
+    return travelling, "".join(traceback.format_exception(error))
 
 
 def result_of(outcome: bytes) -> Any:
     """What the function has returned. Raises what it has raised, caused by a RemoteError with the
-    traceback; RemoteError itself if that exception does not travel, and for a sys.exit()."""
+    traceback; RemoteError itself if that exception does not travel, or is no Exception."""
     payload = memoryview(outcome)[1:]
     if outcome.startswith(_RETURNED):
         return pickle.loads(payload)
+    travelling, text = pickle.loads(payload)
+    if not travelling:
+        raise RemoteError(text)
     try:
-        error, text = pickle.loads(payload)
+        error = pickle.loads(travelling)
     except Exception as problem:  # its class is the user's
-        raise RemoteError(f"the function raised what cannot be unpickled here: {problem}") from None
-    if not isinstance(error, BaseException):
+        raise RemoteError(f"{text}\nThat cannot be unpickled here: {problem}") from None
+    if not isinstance(error, Exception):
         raise RemoteError(text)
     raise error from RemoteError("\n" + text)

@@ -94,9 +94,9 @@ class _Work:
             exc_info=error,
         )
 
-    def _exit(self, error: SystemExit) -> RuntimeError:
+    def _failure(self, error: BaseException) -> RuntimeError:
         # It would take only this thread or task, and would give the item back as if it were fine.
-        return RuntimeError(f"{self._callee.name} called sys.exit({error.code!r})")
+        return RuntimeError(f"{self._callee.name} raised {error!r}")
 
 
 class _Blocking(_Work):
@@ -154,8 +154,10 @@ class _Blocking(_Work):
     def _process(self, item: Any) -> None:
         try:
             result = self._callee.call(item)
-        except SystemExit as error:
-            raise self._exit(error) from error
+        except Exception:
+            raise
+        except BaseException as error:  # no signal's, for those come to the main thread
+            raise self._failure(error) from error
         if self._out is not None:
             self._out.send(result)
 
@@ -205,12 +207,10 @@ class _Async(_Work):
     async def _process(self, item: Any) -> None:
         try:
             result = await self._callee.call(item)
-        except SystemExit as error:
-            raise self._exit(error) from error
-        except asyncio.CancelledError as error:
+        except (SystemExit, asyncio.CancelledError) as error:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
-            raise RuntimeError(f"{self._callee.name} cancelled itself") from error
+            raise self._failure(error) from error
         if self._out is not None:
             await self._out.send(result)

@@ -10,9 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
 from typing import Any, Final, NamedTuple
 
 from distchan import _address
@@ -31,8 +30,9 @@ _PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _STABLE: Final = 10.0
 
-#: With which a process ends for which another one would fare no better. (EX_CONFIG of sysexits.h)
-_FINAL: Final = 78
+#: What a process says of itself, the last of which counts; no exit code does, for the function may
+#: end the process with any. JOINED: by the server. FAILED: another one would fare no better.
+_JOINED, _DRAINED, _FAILED = b"joined", b"drained", b"failed"
 
 
 def work(
@@ -137,6 +137,8 @@ class Workers:
             finally:
                 for place in self._places:
                     place.kill()
+                for place in self._places:
+                    place.join()
         if not self._leaving and self._failed and not self._drained:
             raise ConnectError(
                 f"the worker processes cannot work for {self._job.address}: see what they have said"
@@ -162,9 +164,9 @@ class Workers:
             code = place.ended()
             if code is None:
                 continue
-            if code == 0:
+            if place.word == _DRAINED:
                 self._drained = True
-            elif code == _FINAL or place.could_not_begin(code):
+            elif place.word == _FAILED or place.could_not_begin(code):
                 self._failed = True
             elif not self._leaving and not self._drained and not self._failed:
                 place.start_later(code)
@@ -173,7 +175,7 @@ class Workers:
         elif self._drained:
             # All that was left is done: whoever has not joined by now is too late.
             for place in self._places:
-                if place.due is not None or not place.joined.is_set():
+                if place.due is not None or not place.word:
                     place.leave()
 
     def _tell_to_leave(self, why: str) -> None:
@@ -189,7 +191,9 @@ class _Place:
         self._name = f"worker-{number}"
         self._job = job
         self._context = multiprocessing.get_context("spawn")
-        self.joined: Event
+        #: What the process has said last; empty: it has not joined yet.
+        self.word = b""
+        self._reader: Connection | None = None
         self.process: SpawnProcess | None = None
         #: When another one is to be started.
         self.due: float | None = None
@@ -203,14 +207,18 @@ class _Place:
     def start(self) -> None:
         self.due = None
         self._started = time.monotonic()
-        # A new one, as the one before may have died while it held the lock of the old one.
-        self.joined = self._context.Event()
-        arguments = self._job, self.joined
+        self.word = b""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, writer = self._context.Pipe(duplex=False)
+        arguments = self._job, writer
         process = self._context.Process(target=_main, args=arguments, name=self._name)
         try:
             process.start()
         except Exception as error:
             raise ConnectError(f"{self._name} cannot be started: {error}") from error
+        finally:
+            writer.close()
         self.process = process
         logger.info("%s: process %d started", self._name, process.pid)
 
@@ -229,14 +237,21 @@ class _Place:
     def ended(self) -> int | None:
         """The exit code of a process that has ended since the last time."""
         code = None if self.process is None else self.process.exitcode
+        self._hear()
         if code is not None:
             self.process = None
         return code
 
+    def _hear(self) -> None:
+        assert self._reader is not None
+        with contextlib.suppress(OSError, EOFError):  # it has ended, and all has been heard
+            while self._reader.poll():
+                self.word = self._reader.recv_bytes()
+
     def could_not_begin(self, code: int) -> bool:
         """Whether it has ended by itself before it had joined, as others would: what Python does
         if the main module cannot be imported again, or starts processes when it is."""
-        if self.joined.is_set() or not 0 < code < 128:  # from 128 on: by a signal
+        if self.word or not 0 <= code < 128:  # from 128 on: by a signal
             return False
         logger.error(
             "%s ended with exit code %d before it had joined; another would do the same",
@@ -253,11 +268,16 @@ class _Place:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
+
+    def join(self) -> None:
+        if self.process is not None:
             self.process.join()
+        if self._reader is not None:
+            self._reader.close()
 
 
-def _main(job: Job, joined: Event) -> None:
-    """What a worker process does."""
+def _main(job: Job, place: Connection) -> None:
+    """What a worker process does. It tells its place."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first one decides
     threading.Thread(target=_die_with_parent, name="distchan-parent", daemon=True).start()
     if job.log_level is not None:
@@ -269,12 +289,15 @@ def _main(job: Job, joined: Event) -> None:
             job.address,
             threads=job.threads,
             options=job.options,
-            on_joined=joined.set,
+            on_joined=lambda: place.send_bytes(_JOINED),
         )
     except Exception as error:
         logger.error("%s cannot work for %s: %s", job.function, job.address, error)
-        sys.exit(_FINAL)
-    sys.exit(0 if received is None else 128 + received)
+        place.send_bytes(_FAILED)
+        sys.exit(1)
+    if received is not None:
+        sys.exit(128 + received)
+    place.send_bytes(_DRAINED)
 
 
 def _die_with_parent() -> None:

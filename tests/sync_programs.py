@@ -1,5 +1,6 @@
 """Programs with blocking calls that tests start as processes: ``sync_programs.py NAME ADDRESS``."""
 
+import atexit
 import os
 import signal
 import sys
@@ -100,6 +101,28 @@ def forget(address: str) -> None:
     print("done", flush=True)
 
 
+def tidy(address: str) -> None:
+    """Closes what it has when Python ends, as it has asked for before it had anything."""
+
+    def close() -> None:
+        server.close()
+        print("closed", flush=True)
+
+    atexit.register(close)
+    server = sync.Server("localhost:0", sync.Channel(int), sync.Channel(int))
+    server.__enter__()
+
+
+def too_late(address: str) -> None:
+    """Has nothing left to wait for."""
+    channel = sync.Channel(int)
+    sync._runtime._stop()
+    try:
+        channel.receive()
+    except RuntimeError as error:
+        print(error)
+
+
 if __name__ == "__main__":
-    programs = (echo, serve, compute, wait, storm, forget)
+    programs = (echo, serve, compute, wait, storm, forget, tidy, too_late)
     {program.__name__: program for program in programs}[sys.argv[1]](sys.argv[2])

@@ -70,12 +70,34 @@ def test_what_a_function_raises_is_raised_here_with_its_traceback(executor: Exec
     assert "in fail" in str(caught.value.__cause__)
     with pytest.raises(RemoteError, match="Stubborn"):
         executor.submit(worker_jobs.fail_stubbornly).result()
+    with pytest.raises(RemoteError, match=r"(?s)in fail_with_two.*cannot be unpickled here"):
+        executor.submit(worker_jobs.fail_with_two).result()
 
 
-def test_a_function_that_exits_ends_nobody(executor: Executor) -> None:
-    with pytest.raises(RemoteError, match="SystemExit: enough"):
-        executor.submit(worker_jobs.upper, "exit").result()
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("exit", "SystemExit: enough"),
+        ("interrupt", "KeyboardInterrupt: own"),
+        ("cancel", "CancelledError"),
+    ],
+)
+def test_what_is_no_exception_ends_nobody(executor: Executor, item: str, words: str) -> None:
+    with pytest.raises(RemoteError, match=words):
+        executor.submit(worker_jobs.upper, item).result()
     assert executor.num_workers == 2
+
+
+def test_a_callback_that_exits_ends_nobody(
+    executor: Executor, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    path = tmp_path / "done"
+    future = executor.submit(worker_jobs.hold, str(path))
+    future.add_done_callback(lambda _: sys.exit("from a callback"))
+    path.touch()
+    assert future.result() == str(path)
+    assert executor.submit(worker_jobs.upper, "b").result() == "B"
+    assert "from a callback" in caplog.text
 
 
 def test_what_does_not_travel_fails_its_future_only(executor: Executor) -> None:
@@ -197,10 +219,11 @@ def test_a_pool_raises_what_its_function_does() -> None:
         raise LookupError("the block's own")
 
 
-def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back() -> None:
+@pytest.mark.parametrize("item", ["crash", "leave"])
+def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back(item: str) -> None:
     with Pool(worker_jobs.upper, processes=1) as pool:
         with pytest.raises(RemoteError, match=r"its worker died: cut off$"):
-            pool.submit("crash").result()
+            pool.submit(item).result()
         assert pool.submit("a").result() == "A"
 
 

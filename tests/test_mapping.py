@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import random
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -559,6 +560,28 @@ def test_blocking_submit() -> None:
         with pytest.raises(TimeoutError):
             server.submit(1, timeout=0.01)
         server.close(0)
+
+
+def test_a_callback_that_exits_ends_nobody() -> None:
+    go_on = threading.Event()
+    with sync.Server("127.0.0.1:0", sync.Channel(int), sync.Channel(int)) as server:
+
+        def work() -> None:
+            out, in_ = sync.Channel(int), sync.Channel(int)
+            with sync.Client(server.address, out, in_):
+                for number in in_:
+                    go_on.wait()
+                    out.send(number)
+
+        with ThreadPoolExecutor(1) as threads:
+            worker = threads.submit(work)
+            future = server.submit(1, timeout=10)  # which waits until a worker has it
+            future.add_done_callback(lambda _: sys.exit("with its thread"))
+            go_on.set()
+            assert future.result(timeout=10) == 1
+            assert server.submit(2, timeout=10).result(timeout=10) == 2
+            server.close()
+            worker.result(timeout=10)
 
 
 def test_killed_processes_lose_no_item(tmp_path: Path) -> None:

@@ -179,21 +179,23 @@ async def test_keys_can_be_changed_while_items_are_on_their_way() -> None:
     ):
         tasks.create_task(echo(server.address, [theirs]))
 
-        async def there_and_back() -> None:
-            await out.send_many(["a"] * 100)
-            assert [await in_.receive() for _ in range(100)] == ["A"] * 100
-
-        for keys in [(KEY,), (KEY, OTHER), (OTHER, KEY), (OTHER,)]:
+        sending = tasks.create_task(out.send_many(["a"] * 5000))
+        results = []
+        for keys in [(KEY, OTHER), (OTHER, KEY)]:
             for end in (ours, theirs):
+                results += [await in_.receive() for _ in range(500)]
                 end.use(*keys)
-                await there_and_back()
+        assert not sending.done()
+        results += [await in_.receive() for _ in range(3000)]
+        for end in (ours, theirs):  # nothing is left of the old one
+            end.use(OTHER)
         with pytest.raises(ValueError, match="not known"):
             AESGCM(KEY).decode(ours.encode(b"data"))
         with pytest.raises(ValueError, match="the same key twice"):
             ours.use(KEY, KEY)
-        await there_and_back()
+        await out.send("a")
         out.close()
-        assert [text async for text in in_] == []
+        assert results + [text async for text in in_] == ["A"] * 5001
 
 
 def test_a_key_does_not_show() -> None:

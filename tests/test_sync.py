@@ -487,6 +487,18 @@ def test_interruptions_anywhere_leave_a_channel_in_order() -> None:
     assert storm.communicate(timeout=30) == ("300 300 0\n", "")
 
 
+def test_what_a_program_has_may_be_closed_when_python_ends() -> None:
+    program = start("tidy", "")
+    assert program.communicate(timeout=10) == ("closed\n", "")
+    assert program.returncode == 0
+
+
+def test_after_that_nothing_is_waited_for() -> None:
+    program = start("too_late", "")
+    words = "Python is about to end: nothing can be waited for any more\n"
+    assert program.communicate(timeout=10) == (words, "")
+
+
 def test_a_program_ends_though_nothing_was_closed() -> None:
     out = sync.Channel(int)
     with sync.Server("127.0.0.1:0", out, sync.Channel(int), resume_timeout=0.01) as server:

@@ -116,9 +116,10 @@ async def test_without_a_server_it_fails() -> None:
     ("function", "item", "words"),
     [
         ("upper", "bad", "ValueError: no good"),
-        ("upper", "exit", "RuntimeError: upper called sys.exit('enough')"),
+        ("upper", "exit", "RuntimeError: upper raised SystemExit('enough')"),
+        ("upper", "interrupt", "RuntimeError: upper raised KeyboardInterrupt('own')"),
         ("async_upper", "bad", "ValueError: no good"),
-        ("async_upper", "cancel", "RuntimeError: async_upper cancelled itself"),
+        ("async_upper", "cancel", "RuntimeError: async_upper raised CancelledError()"),
     ],
 )
 async def test_an_exception_travels_back_with_its_traceback(
@@ -137,21 +138,26 @@ async def test_an_exception_travels_back_with_its_traceback(
         assert words in log
 
 
-async def test_a_process_that_crashes_is_restarted() -> None:
+@pytest.mark.parametrize(("item", "code"), [("crash", 9), ("leave", 0), ("fail", 78)])
+async def test_a_process_that_crashes_is_restarted(item: str, code: int) -> None:
+    """Whatever it ends with."""
     out, in_ = Channel(str), Channel(str)
     options: dict[str, Any] = {"max_attempts": 2, "resume_timeout": 0.01}
     async with commands() as start, Server("localhost:0", out, in_, **options) as server:
         worker = await start("upper", server.address, "--processes", "1")
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(out.send_many(["a", "crash", "b"]))
+            tasks.create_task(out.send_many(["a", item, "b"]))
             assert sorted([await in_.receive(), await in_.receive()]) == ["A", "B"]
             letter = await server.dead_letters.receive()
-            assert (letter.item, letter.attempts) == ("crash", 2)
+            assert (letter.item, letter.attempts) == (item, 2)
         await server.wait_ready()  # there may not be one at the moment, and who comes sees the end
         out.close()
         log = await ended(worker, 0)
-        assert "worker-1 crashed with exit code 9; another one is started in 0.1 s" in log
-        assert "worker-1 crashed with exit code 9; another one is started in 0.2 s" in log
+        for pause in ("0.1", "0.2"):
+            assert (
+                f"worker-1 crashed with exit code {code}; another one is started in {pause} s"
+                in log
+            )
 
 
 @needs_signals

@@ -9,20 +9,25 @@ from pathlib import Path
 
 import distchan
 
+#: All that a process may end with.
+_EXIT_CODES = {"leave": 0, "crash": 9, "fail": 78}
+
 
 def upper(text: str) -> str:
     if text == "bad":
         raise ValueError("no good")
     if text == "exit":
         sys.exit("enough")
-    if text == "crash":
-        os._exit(9)
+    if text == "interrupt":
+        raise KeyboardInterrupt("own")
+    if text == "cancel":
+        raise asyncio.CancelledError
+    if text in _EXIT_CODES:
+        os._exit(_EXIT_CODES[text])
     return text.upper()
 
 
 async def async_upper(text: str) -> str:
-    if text == "cancel":
-        raise asyncio.CancelledError
     await asyncio.sleep(0)
     return upper(text)
 
@@ -102,6 +107,17 @@ def fail(text: str) -> str:
 class Stubborn(Exception):
     def __reduce__(self) -> str:
         raise TypeError("no pickle of this")
+
+
+class Two(Exception):
+    """Cannot be unpickled: it keeps one of the arguments that it needs."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(first)
+
+
+def fail_with_two() -> None:
+    raise Two(1, 2)
 
 
 def fail_stubbornly() -> None:

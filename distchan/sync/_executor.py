@@ -1,14 +1,13 @@
 """concurrent.futures' Executor, for functions that are called in worker processes anywhere."""
 
 import atexit
-import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any, ParamSpec, TypeVar
 
-from distchan._jobs import Job
+from distchan._jobs import Job, resolve
 from distchan._mapping import Mapping
 from distchan._progress import show
 from distchan._remote_calls import pickled, result_of
@@ -197,13 +196,10 @@ class _Call(Job):
 
     def tell(self) -> None:
         """Tell the future what has become of the call."""
-        with contextlib.suppress(futures.InvalidStateError):  # it has been cancelled
-            if self.error is not None:
-                self.future.set_exception(self.error)
-                return
+        result, error = None, self.error
+        if error is None:
             try:
                 result = result_of(self.outcome)
-            except Exception as error:
-                self.future.set_exception(error)
-            else:
-                self.future.set_result(result)
+            except Exception as raised:
+                error = raised
+        resolve(self.future, result, error)

@@ -134,19 +134,20 @@ class Runtime:
         self.lives: Any = threading.local()
         #: The process was forked, and the loop's thread is in the other one.
         self.is_lost = False
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="distchan", daemon=True)
         self._thread.start()
-        atexit.register(self._stop)
 
     def _run(self) -> None:
         self.turn.acquire()
         self.loop.run_forever()
         self.turn.release()
 
-    def _stop(self) -> None:
-        if not self.is_lost:
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join(_SHUTDOWN)
+    def stop(self) -> None:
+        """Python is about to end, and nobody may wait for the loop any more."""
+        self._is_stopped = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(_SHUTDOWN)
 
     def lose(self) -> None:
         """This process has been forked."""
@@ -201,6 +202,8 @@ class Runtime:
         """
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("a blocking call in an event loop; there, use distchan without sync")
+        if self._is_stopped:
+            raise RuntimeError("Python is about to end: nothing can be waited for any more")
         waiting = _Waiting(function, arguments)
         self.turn.busy = False
         try:
@@ -290,6 +293,12 @@ def runtime() -> Runtime:
             if _runtime is None:
                 _runtime = Runtime()
     return _runtime
+
+
+@atexit.register  # on import, so as to come after what users register
+def _stop() -> None:
+    if _runtime is not None:
+        _runtime.stop()
 
 
 def _after_fork() -> None:
