@@ -29,12 +29,12 @@ def seeds() -> list[bytes]:
     valid = [
         bytes([ends, size, 1, put, 0]) + stream
         for stream in _STREAMS
-        for ends in range(3)
+        for ends in range(4)
         for size in (0, 1)
         for put in (0, 1)
     ]
     chance = random.Random(1)
-    return valid + [bytes([n % 3, 1, 0, n % 2]) + chance.randbytes(150) for n in range(12)]
+    return valid + [bytes([n % 4, 1, 0, n % 2]) + chance.randbytes(150) for n in range(12)]
 
 
 def run(data: bytes) -> object:
@@ -53,16 +53,18 @@ def run(data: bytes) -> object:
 
 
 def _ends(source: Source) -> Callable[[], Any]:
-    """Makes decoders of one of the ends, or one that is still in the handshake."""
-    expects = source.below(3)
+    """Makes decoders of one of the ends, which may want pairs, or one still in the handshake."""
+    expects = source.below(4)
     max_frame_size = source.choice(_MAX_FRAME_SIZES)
 
     def make() -> Any:
         decoder = Decoder(wire.SIGNATURE, max_frame_size)
         if expects == 1:
             decoder.expect_items(_fussy)
-        elif expects == 2:
+        elif expects >= 2:
             decoder.expect_results(_fussy)
+            if expects == 3:
+                decoder.pair_results()
         return decoder
 
     return make

@@ -36,6 +36,7 @@ class _Server(Script):
 
     def __init__(self, source: Source, cut: Callable[[bytes], Iterable[bytes]]) -> None:
         super().__init__(source, cut)
+        self._has_jobs = source.flag()
         self._hello = msgspec.structs.replace(HELLO, keeps=source.below(8) > 0)
         #: What a connection that is not opened yet may resume.
         self._found: ServerSession | Remembered | None = None
@@ -48,13 +49,16 @@ class _Server(Script):
         self.session = self._stranger()
 
     def _stranger(self) -> ServerSession:
-        return ServerSession(
+        session = ServerSession(
             self._hello,
             signature=wire.SIGNATURE,
             transforms=(),
             decode=decode,
             find=lambda hello: self._found,
         )
+        if self._has_jobs:
+            session.pair_results()
+        return session
 
     def begin(self) -> None:
         if self.source.below(8):
@@ -134,6 +138,7 @@ class _Server(Script):
         match event:
             case Arrived():
                 self._waiting += len(event.values)
+                assert not event.paired or self._has_jobs
                 return [("result", value) for value in event.values]
             case Opened():
                 self._given_back = self._waiting = 0
