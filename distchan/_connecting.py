@@ -51,8 +51,8 @@ async def connect(
     """A connection whose handshake is done.
 
     Tries until ``connect_timeout`` has passed, once if that is 0 or the target is a socket.
-    ``secure`` puts TLS below it. The first failure is logged. Raises ConnectError if no server answers; if one refuses, or is
-    refused, that is final: HandshakeError, ...
+    ``secure`` puts TLS below it. The first failure is logged. Raises ConnectError if no server
+    answers; if one refuses, or is refused, that is final: HandshakeError, ...
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_timeout

@@ -72,6 +72,8 @@ class _Work:
         self._address = address
         self._signals = signals
         self._on_joined = on_joined
+        #: Either kind has its own.
+        self._in: Any
 
     def _tell_joined(self) -> None:
         self._on_joined()
@@ -83,6 +85,11 @@ class _Work:
             type_name(self._callee.item_type),
             type_name(result_type),
         )
+
+    def _finish(self) -> None:
+        """A signal has come: what has not been begun goes back to the server."""
+        self._in.close()
+        logger.info("%s: finishes what it has in hand", self._callee.name)
 
     def _tell_failed(self, lease: Any, error: Exception) -> None:
         # Not as an exception that is propagating: what is logged are the user's frames.
@@ -128,7 +135,7 @@ class _Blocking(_Work):
             while running:
                 event = events.get()
                 if event is None:
-                    self._in.close()
+                    self._finish()
                 else:
                     running -= 1
                     first_error = first_error or event[0]
@@ -177,7 +184,7 @@ class _Async(_Work):
         self._out = None if callee.result_type is None else Channel(callee.result_type)
         try:
             async with Client(self._address, self._out, self._in, **options):
-                self._signals.stop = lambda: loop.call_soon_threadsafe(self._in.close)
+                self._signals.stop = lambda: loop.call_soon_threadsafe(self._finish)
                 self._tell_joined()
                 loops = [asyncio.create_task(self._loop()) for _ in range(tasks)]
                 for error in await asyncio.gather(*loops, return_exceptions=True):

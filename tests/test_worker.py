@@ -51,6 +51,15 @@ async def ended(process: Process, code: int) -> str:
     return stderr.decode()
 
 
+async def says(process: Process, words: str) -> None:
+    """Wait for a line with these words."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    while not lines or words not in lines[-1]:
+        lines.append((await process.stderr.readline()).decode())
+        assert lines[-1], "".join(lines)
+
+
 async def results(out: Channel[Any], in_: Channel[Any], items: list[Any]) -> list[Any]:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(out.send_many(items)).add_done_callback(lambda _: out.close())
@@ -173,9 +182,7 @@ async def test_a_signal_lets_it_finish_what_it_has_in_hand(
         await out.send_many([first, second])
         await appears(Path(first + ".begun"))
         worker.send_signal(number)
-        assert worker.stderr is not None
-        while b"finish what they have in hand" not in await worker.stderr.readline():
-            pass
+        await says(worker, "hold: finishes what it has in hand")  # not only its parent
         Path(first).touch()
         assert await in_.receive() == first
         await ended(worker, 128 + number)
@@ -198,9 +205,7 @@ async def test_the_second_ctrl_c_stops_it_at_once(function: str, tmp_path: Path)
         await out.send(path)
         await appears(Path(path + ".begun"))
         worker.send_signal(signal.SIGINT)
-        assert worker.stderr is not None
-        while b"finish what they have in hand" not in await worker.stderr.readline():
-            pass
+        await says(worker, "finish what they have in hand")
         worker.send_signal(signal.SIGINT)
         assert "Traceback" not in await ended(worker, 130)
 
@@ -209,9 +214,7 @@ async def test_the_second_ctrl_c_stops_it_at_once(function: str, tmp_path: Path)
 async def test_a_signal_ends_the_search_for_a_server() -> None:
     async with commands() as start:
         worker = await start("upper", "localhost:1", "--processes", "1")
-        assert worker.stderr is not None
-        assert b"worker-1: process" in await worker.stderr.readline()
-        assert b"no server at localhost:1 yet, trying for 30 s" in await worker.stderr.readline()
+        await says(worker, "no server at localhost:1 yet, trying for 30 s")
         worker.send_signal(signal.SIGTERM)
         await ended(worker, 128 + signal.SIGTERM)
 
