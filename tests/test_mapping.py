@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import random
 import sys
@@ -495,13 +496,13 @@ async def test_a_cancelled_submit_has_not_happened(server: Server, workers: Work
 
 
 @contextlib.contextmanager
-def sync_server() -> Iterator[sync.Server]:
+def sync_server(**options: Any) -> Iterator[sync.Server]:
     """One with two workers in threads."""
-    with sync.Server("127.0.0.1:0", sync.Channel(int), sync.Channel(int)) as server:
+    with sync.Server("127.0.0.1:0", sync.Channel(int), sync.Channel(int), **options) as server:
 
         def work() -> None:
             out, in_ = sync.Channel(int), sync.Channel(int)
-            with sync.Client(server.address, out, in_):
+            with sync.Client(server.address, out, in_, **options):
                 for number in in_:
                     if number < 0:
                         continue
@@ -541,6 +542,30 @@ def test_a_blocking_map_that_is_left_drops_the_rest() -> None:
         before = taken
         assert list(server.map([5])) == [25]
         assert taken == before
+
+
+class Collecting:
+    """A transform in which garbage is collected, as it may be anywhere."""
+
+    def encode(self, data: bytes, /) -> bytes:
+        gc.collect()
+        return data
+
+    def decode(self, data: bytes, /) -> bytes:
+        return data
+
+
+def test_a_mapping_may_be_left_to_the_garbage_collector() -> None:
+    with sync_server(transforms=[Collecting()]) as server:
+        gc.disable()  # before that
+        try:
+            cycle = [server.map(itertools.count())]
+            assert next(cycle[0]) == 0
+            cycle.append(cycle)  # type: ignore[arg-type]
+            del cycle
+            assert server.submit(5, timeout=10).result(timeout=10) == 25
+        finally:
+            gc.enable()
 
 
 def test_mappings_in_several_threads() -> None:

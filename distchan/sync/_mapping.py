@@ -60,7 +60,8 @@ def map_items(
                 paused = time.monotonic()
                 wants_item = runtime.call(lambda: mapping.wants_item)
     finally:
-        runtime.call(mapping.close)
+        # Not now: garbage collection may have come here, in a thread that has the turn.
+        runtime.soon(mapping.close)
         progress.close()
 
 

@@ -118,8 +118,7 @@ class _Life:
 
     def __del__(self) -> None:
         self.stand_in.end(self.exception)
-        if not self._runtime.is_lost:
-            self._runtime.loop.call_soon_threadsafe(self.stand_in.conclude)
+        self._runtime.soon(self.stand_in.conclude)
 
 
 class Runtime:
@@ -176,6 +175,11 @@ class Runtime:
         life: _Life | None = getattr(self.lives, "life", None)
         if life is not None:
             life.exception = error
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Have a function called in the loop: with the turn or without, also from a finalizer."""
+        if not self.is_lost:
+            self.loop.call_soon_threadsafe(function)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """What a function returns that suspends nobody."""
