@@ -43,6 +43,20 @@ def bench_map_of_concurrent_futures(benchmark: Any, executor: ProcessPoolExecuto
     assert len(benchmark(lambda: list(executor.map(same, _NUMBERS)))) == len(_NUMBERS)
 
 
+@pytest.mark.benchmark(group="1,000 calls, map in chunks of 100")
+def bench_map_in_chunks(benchmark: Any, pool: Pool[int, int]) -> None:
+    assert len(benchmark(lambda: list(pool.map(_NUMBERS, chunksize=100)))) == len(_NUMBERS)
+
+
+@pytest.mark.benchmark(group="1,000 calls, map in chunks of 100")
+def bench_map_in_chunks_of_concurrent_futures(
+    benchmark: Any, executor: ProcessPoolExecutor
+) -> None:
+    assert len(benchmark(lambda: list(executor.map(same, _NUMBERS, chunksize=100)))) == len(
+        _NUMBERS
+    )
+
+
 @pytest.mark.benchmark(group="1,000 calls, futures")
 def bench_submit(benchmark: Any, pool: Pool[int, int]) -> None:
     benchmark(lambda: [future.result() for future in [pool.submit(n) for n in _NUMBERS]])

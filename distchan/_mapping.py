@@ -3,20 +3,21 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from distchan._calls import EMPTY
 from distchan._hub import Hub
-from distchan._jobs import Future, Job, resolve
+from distchan._jobs import Job
 from distchan._progress import Progress
 
-__all__ = ["Mapping", "map_items", "submit"]
+__all__ = ["Failed", "Mapping", "Step", "map_items", "new_payload", "submit", "submit_now"]
 
 #: How many results of one mapping may wait to be taken before it sends no more items.
 _MOST_WAITING: Final = 4096
 
 
-def _new_payload(hub: Hub, item: Any) -> bytes:
+def new_payload(hub: Hub, item: Any) -> bytes:
     """The encoded form of an item. Raises what sending it on the outgoing channel would, and
     RuntimeError if the server does not run."""
     assert hub.dealer is not None
@@ -33,12 +34,13 @@ async def map_items(
     source = _Source(items, mapping.tell)
     try:
         while True:
-            outcome = mapping.take()
+            step = mapping.take()
+            result = None if step is None else mapping.result(step.outcome)
             while mapping.wants_item and (item := source.next()) is not EMPTY:
                 mapping.send(item)
-            if outcome is not EMPTY:
+            if step is not None:
                 progress.done(mapping.failures)
-                yield outcome
+                yield result
             elif source.is_over and mapping.is_empty:
                 return
             else:
@@ -88,43 +90,68 @@ async def _same(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-async def submit(hub: Hub, item: Any, result: Future) -> None:
-    """Wait until an item is dealt to a worker; that future is told its result."""
-    job = _Call(_new_payload(hub, item), result)
-    hub.submit(job)
+async def submit(hub: Hub, payload: bytes, tell: "_Tell") -> None:
+    """Wait until an item is dealt to a worker. What becomes of it is told to that function: a
+    result, or an error in its place."""
+    call = _Call(payload, tell)
+    hub.submit(call)
     try:
-        await job.dealt
+        await call.dealt()
     except asyncio.CancelledError:
-        result.cancel()
-        assert hub.dealer is not None
-        hub.dealer.withdraw([job])
+        _withdraw(hub, call)
         raise
 
 
+def submit_now(hub: Hub, payload: bytes, tell: "_Tell") -> bool:
+    """The same without waiting. False, and nothing has happened, if that is not possible."""
+    call = _Call(payload, tell)
+    hub.submit(call)
+    if call.is_in_line:
+        _withdraw(hub, call)
+    return not call.is_in_line
+
+
+def _withdraw(hub: Hub, job: Job) -> None:
+    assert hub.dealer is not None
+    hub.dealer.withdraw([job])
+
+
+_Tell: TypeAlias = Callable[[Any, Exception | None], object]
+
+
 class _Call(Job):
-    """A job that has a future."""
+    """A job by itself."""
 
-    __slots__ = ("dealt", "result")
+    __slots__ = ("_dealt", "_tell", "is_in_line")
 
-    def __init__(self, payload: bytes, result: Future) -> None:
+    def __init__(self, payload: bytes, tell: _Tell) -> None:
         super().__init__(payload)
-        self.dealt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.result = result
+        self._tell = tell
+        self._dealt: asyncio.Future[None] | None = None
+        #: It has not been dealt.
+        self.is_in_line = True
+
+    async def dealt(self) -> None:
+        """Wait until it is dealt to a worker."""
+        if self.is_in_line:
+            self._dealt = asyncio.get_running_loop().create_future()
+            await self._dealt
 
     def begin(self) -> bool:
         self._leave_line()
-        return not self.result.done()
+        return True
 
     def done(self, value: Any, size: int) -> None:
-        resolve(self.result, value)
+        self._tell(value, None)
 
     def fail(self, error: Exception) -> None:
         self._leave_line()
-        resolve(self.result, error=error)
+        self._tell(None, error)
 
     def _leave_line(self) -> None:
-        if not self.dealt.done():
-            self.dealt.set_result(None)
+        self.is_in_line = False
+        if self._dealt is not None and not self._dealt.done():
+            self._dealt.set_result(None)
 
 
 class Mapping:
@@ -138,14 +165,14 @@ class Mapping:
     def __init__(self, hub: Hub, *, ordered: bool = True, return_exceptions: bool = False) -> None:
         self._hub = hub
         self._ordered = ordered
-        self.return_exceptions = return_exceptions
+        self._return_exceptions = return_exceptions
         self._most_bytes = hub.most_result_bytes
         #: All that were sent and not taken, in order; if that does not matter, those that are done.
-        self._line: deque[_Step] = deque()
+        self._line: deque[Step] = deque()
         self._under_way = 0
         self._waiting = self._waiting_bytes = 0
         self.failures = 0
-        self._unsent: _Step | None = None
+        self._unsent: Step | None = None
         self._is_sending = False
         #: Since the last take().
         self._has_changed = False
@@ -166,9 +193,10 @@ class Mapping:
         """Whether all results have been taken."""
         return not (self._under_way or self._waiting)
 
-    def send(self, item: Any) -> None:
-        """Send one item. Raises what sending it on the outgoing channel would."""
-        step = self._unsent = _Step(_new_payload(self._hub, item), self)
+    def send(self, item: Any, count: int = 1) -> None:
+        """Send one item, which will have so many results for whoever maps. Raises what sending it
+        on the outgoing channel would."""
+        step = self._unsent = Step(new_payload(self._hub, item), self, count)
         self._under_way += 1
         if self._ordered:
             self._line.append(step)
@@ -176,28 +204,31 @@ class Mapping:
         self._hub.submit(step)
         self._is_sending = False
 
-    def take(self) -> Any:
-        """The next result; EMPTY if it is not there yet. Raises what the item has failed with, or
-        returns it."""
+    def take(self) -> "Step | None":
+        """The next item that has ended; None if it is not there yet."""
         self._has_changed = False
         line = self._line
         if not line or not line[0].ended:
-            return EMPTY
+            return None
         step = line.popleft()
-        self._waiting -= 1
+        self._waiting -= step.count
         self._waiting_bytes -= step.size
-        if step.failed:
-            self.failures += 1
-            if not self.return_exceptions:
-                raise step.outcome
-        return step.outcome
+        return step
+
+    def result(self, outcome: Any) -> Any:
+        """What whoever maps gets. Raises what there is in place of a result, or returns it."""
+        if not isinstance(outcome, Failed):
+            return outcome
+        self.failures += 1
+        if not self._return_exceptions:
+            raise outcome.error
+        return outcome.error
 
     def close(self) -> None:
         """Nobody wants any more results."""
         self.closed = True
         if self._unsent is not None:
-            assert self._hub.dealer is not None
-            self._hub.dealer.withdraw([self._unsent])
+            _withdraw(self._hub, self._unsent)
         self._line.clear()
 
     async def change(self) -> None:
@@ -218,9 +249,9 @@ class Mapping:
         if not self._is_sending:
             self.tell()
 
-    def _on_ended(self, step: "_Step") -> None:
+    def _on_ended(self, step: "Step") -> None:
         self._under_way -= 1
-        self._waiting += 1
+        self._waiting += step.count
         self._waiting_bytes += step.size
         if step is self._unsent:
             self._unsent = None
@@ -230,15 +261,24 @@ class Mapping:
             self.tell()
 
 
-class _Step(Job):
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """In place of a result."""
+
+    error: Exception
+
+
+class Step(Job):
     """One item of a mapping."""
 
-    __slots__ = ("ended", "failed", "mapping", "outcome", "size")
+    __slots__ = ("count", "ended", "mapping", "outcome", "size")
 
-    def __init__(self, payload: bytes, mapping: Mapping) -> None:
+    def __init__(self, payload: bytes, mapping: Mapping, count: int) -> None:
         super().__init__(payload)
         self.mapping = mapping
-        self.ended = self.failed = False
+        self.count = count
+        self.ended = False
+        #: Its result, or Failed.
         self.outcome: Any = None
         self.size = 0
 
@@ -250,8 +290,7 @@ class _Step(Job):
         self._end(value, size)
 
     def fail(self, error: Exception) -> None:
-        self.failed = True
-        self._end(error, 0)
+        self._end(Failed(error), 0)
 
     def _end(self, outcome: Any, size: int) -> None:
         if not self.ended and not self.mapping.closed:

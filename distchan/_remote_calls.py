@@ -7,12 +7,15 @@ are plain bytes for the channels (codec "raw"), and are unpickled nowhere but he
 import contextlib
 import pickle
 import traceback
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from distchan.errors import RemoteError
 
-__all__ = ["EXECUTOR_FUNCTION", "call", "pickled", "result_of"]
+__all__ = ["EXECUTOR_FUNCTION", "call", "call_each", "chunked", "pickled", "result_of"]
+
+T = TypeVar("T")
 
 #: What the workers of an Executor call.
 EXECUTOR_FUNCTION: Final = "distchan._remote_calls:call"
@@ -31,10 +34,34 @@ def call(item: bytes) -> bytes:
     """Make the call: what has become of it. The function of ``distchan worker --executor``."""
     try:
         function, arguments, options = pickle.loads(item)
+    except BaseException as error:
+        return _raised(error)
+    return _called(function, arguments, options)
+
+
+def call_each(function: Callable[..., Any], chunk: Iterable[Iterable[Any]]) -> list[bytes]:
+    """Make several calls: what has become of each, as from call()."""
+    return [_called(function, arguments, {}) for arguments in chunk]
+
+
+def chunked(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """So many of them at a time, in the end perhaps fewer. Raises ValueError for a size below 1."""
+    if size < 1:
+        raise ValueError(f"chunksize must be at least 1, not {size}")
+    iterator = iter(items)
+    return iter(lambda: tuple(islice(iterator, size)), ())
+
+
+def _called(function: Callable[..., Any], arguments: Any, options: Any) -> bytes:
+    try:
         result = function(*arguments, **options)
         return _RETURNED + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
     except BaseException as error:  # the function's own, for signals come to another thread
-        return _RAISED + pickle.dumps(_failure(error), pickle.HIGHEST_PROTOCOL)
+        return _raised(error)
+
+
+def _raised(error: BaseException) -> bytes:
+    return _RAISED + pickle.dumps(_failure(error), pickle.HIGHEST_PROTOCOL)
 
 
 def _failure(error: BaseException) -> tuple[bytes, str]:

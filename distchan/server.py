@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from functools import partial
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -16,7 +17,8 @@ from distchan._clientele import Clientele, ClientInfo, ServerStatistics
 from distchan._dead_letters import DeadLetter
 from distchan._go.clientele import GoClientele
 from distchan._go.wiring import GoWiring, refuse_native_options
-from distchan._mapping import Mapping, map_items, submit
+from distchan._jobs import resolve
+from distchan._mapping import Mapping, map_items, new_payload, submit
 from distchan._native_clientele import NativeClientele
 from distchan._progress import show
 from distchan._tls import TlsLayer, check_context
@@ -332,7 +334,8 @@ class Server:
         Cancelling it drops the result. Raises as map() does.
         """
         result = asyncio.get_running_loop().create_future()
-        await submit(self._clientele.job_hub, item, result)
+        hub = self._clientele.job_hub
+        await submit(hub, new_payload(hub, item), partial(resolve, result))
         return result
 
     # -- beginning and end ------------------------------------------------------------------------

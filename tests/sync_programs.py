@@ -1,6 +1,7 @@
 """Programs with blocking calls that tests start as processes: ``sync_programs.py NAME ADDRESS``."""
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -8,7 +9,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from distchan import EndOfChannel, sync
+from distchan import EndOfChannel, WouldBlock, sync
 
 
 def echo(address: str) -> None:
@@ -93,6 +94,30 @@ def storm(address: str) -> None:
     print(figures.sent, figures.received, figures.waiting_receivers)
 
 
+class Alarm(Exception):
+    pass
+
+
+def alarms(address: str) -> None:
+    """A signal handler of its own raises wherever it likes; then another thread goes on."""
+
+    def on_alarm(number: int, frame: FrameType | None) -> None:
+        raise Alarm
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    channel = sync.Channel(int, 1)
+    for delay in range(5000):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, (10 + delay % 100) * 1e-6)
+            while True:
+                channel.statistics()
+                with contextlib.suppress(WouldBlock):
+                    channel.send_nowait(1)
+        except Alarm:
+            pass
+    threading.Thread(target=lambda: print(len(channel))).start()
+
+
 def forget(address: str) -> None:
     """Ends without closing anything."""
     client = sync.Client(address, sync.Channel(int), sync.Channel(int))
@@ -124,5 +149,5 @@ def too_late(address: str) -> None:
 
 
 if __name__ == "__main__":
-    programs = (echo, serve, compute, wait, storm, forget, tidy, too_late)
+    programs = (echo, serve, compute, wait, storm, alarms, forget, tidy, too_late)
     {program.__name__: program for program in programs}[sys.argv[1]](sys.argv[2])

@@ -58,6 +58,8 @@ def test_calls_and_results(executor: Executor) -> None:
     assert executor.submit(divmod, 7, 2).result() == (3, 1)
     assert executor.submit(int, "ff", base=16).result() == 255
     assert list(executor.map(pow, range(100), [2] * 100)) == [n * n for n in range(100)]
+    squares = executor.map(pow, range(100), [2] * 100, chunksize=7)
+    assert list(squares) == [n * n for n in range(100)]
     done, waiting = futures.wait([executor.submit(abs, -n) for n in range(10)])
     assert (sorted(future.result() for future in done), waiting) == (list(range(10)), set())
 
@@ -72,6 +74,15 @@ def test_what_a_function_raises_is_raised_here_with_its_traceback(executor: Exec
         executor.submit(worker_jobs.fail_stubbornly).result()
     with pytest.raises(RemoteError, match=r"(?s)in fail_with_two.*cannot be unpickled here"):
         executor.submit(worker_jobs.fail_with_two).result()
+
+
+def test_a_failure_in_a_chunk_comes_after_the_results_before_it(executor: Executor) -> None:
+    results = executor.map(worker_jobs.upper, ["a", "bad", "c"], chunksize=3)
+    assert next(results) == "A"
+    with pytest.raises(ValueError, match="no good"):
+        next(results)
+    with pytest.raises(ValueError, match="chunksize must be at least 1, not 0"):
+        executor.map(worker_jobs.upper, "a", chunksize=0)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +221,27 @@ def test_a_pool_takes_items_as_it_gives_results() -> None:
         assert pool.submit("a").result() == "A"
         assert taken == before  # nobody asks
         results.close()  # type: ignore[attr-defined]
+
+
+def test_a_pool_with_chunks() -> None:
+    with Pool(worker_jobs.upper, processes=2) as pool:
+        assert list(pool.map("abcdefg", chunksize=3)) == list("ABCDEFG")
+        assert sorted(pool.map("abcdefg", chunksize=3, ordered=False)) == list("ABCDEFG")
+        assert list(pool.map("", chunksize=3)) == []
+        results: list[object] = list(pool.map(["bad", "b"], chunksize=2, return_exceptions=True))
+        assert (repr(results[0]), results[1]) == ("ValueError('no good')", "B")
+        results = list(pool.map(["a", "crash", "c"], chunksize=2, return_exceptions=True))
+        assert [type(result) for result in results] == [RemoteError, RemoteError, str]
+        with pytest.raises(ValueError, match="chunksize must be at least 1, not 0"):
+            pool.map("a", chunksize=0)
+    with Pool(worker_jobs.Unloadable(), processes=1) as pool:
+        for error in pool.map("abc", chunksize=2, return_exceptions=True):
+            assert repr(error) == "ValueError('not here')"
+
+
+def test_a_pool_that_must_be_done_in_time() -> None:
+    with Pool(worker_jobs.upper, processes=1) as pool, pytest.raises(TimeoutError):
+        next(pool.map("a", timeout=0))  # the process has not even begun
 
 
 def test_a_pool_raises_what_its_function_does() -> None:

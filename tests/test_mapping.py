@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -526,6 +526,18 @@ def test_blocking_map() -> None:
             list(server.map([1, "text"]))
 
 
+def test_a_blocking_map_that_takes_too_long() -> None:
+    with sync.Server("127.0.0.1:0", sync.Channel(int), sync.Channel(int)) as server:
+        results = server.map([1], timeout=0.01)
+        with pytest.raises(TimeoutError, match=r"not all results within 0\.01 s"):
+            next(results)
+        with pytest.raises(StopIteration):
+            next(results)
+        with pytest.raises(TimeoutError):
+            server.submit(2, timeout=0.01)
+        assert server.statistics().waiting == 0
+
+
 def test_a_blocking_map_that_is_left_drops_the_rest() -> None:
     taken = 0
 
@@ -585,6 +597,19 @@ def test_blocking_submit() -> None:
         with pytest.raises(TimeoutError):
             server.submit(1, timeout=0.01)
         server.close(0)
+
+
+def test_a_callback_may_use_the_server() -> None:
+    result: Future[int] = Future()
+    with sync_server() as server:
+
+        def go_on(first: "Future[int]") -> None:
+            assert server.num_clients == 2
+            second = server.submit(first.result())
+            second.add_done_callback(lambda second: result.set_result(second.result()))
+
+        server.submit(2).add_done_callback(go_on)
+        assert result.result(timeout=10) == 16
 
 
 def test_a_callback_that_exits_ends_nobody() -> None:

@@ -194,6 +194,30 @@ def test_a_program_with_an_event_loop_is_told_to_use_it() -> None:
     asyncio.run(main())
 
 
+class Curious:
+    """A transform that uses a channel."""
+
+    def __init__(self, channel: sync.Channel[int]) -> None:
+        self._channel = channel
+
+    def encode(self, data: bytes, /) -> bytes:
+        assert len(self._channel) == 0
+        return data
+
+    def decode(self, data: bytes, /) -> bytes:
+        return data
+
+
+def test_a_call_within_another_is_refused() -> None:
+    channel = sync.Channel(int)
+    with sync.Server("localhost:0", channel, None, transforms=[Curious(channel)]) as server:
+        for _ in range(2):  # nobody has kept anything
+            with pytest.raises(EncodeError) as caught:
+                channel.send(1, timeout=10)
+            assert "a blocking call within another" in str(caught.value.__cause__)
+        server.close()
+
+
 def test_a_channel_stays_in_its_process() -> None:
     with pytest.raises(TypeError, match="a channel stays in its process"):
         pickle.dumps(sync.Channel(int))
@@ -485,6 +509,11 @@ def test_ctrl_c_loses_no_item(arrived: bool, monkeypatch: pytest.MonkeyPatch) ->
 def test_interruptions_anywhere_leave_a_channel_in_order() -> None:
     storm = start("storm", "-")
     assert storm.communicate(timeout=30) == ("300 300 0\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_handlers_that_raise_anywhere_block_nobody() -> None:
+    assert start("alarms", "-").communicate(timeout=30) == ("1\n", "")
 
 
 def test_what_a_program_has_may_be_closed_when_python_ends() -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import distchan
 
@@ -114,6 +115,16 @@ class Two(Exception):
 
     def __init__(self, first: int, second: int) -> None:
         super().__init__(first)
+
+
+class Unloadable:
+    """A function that can be pickled, but not unpickled."""
+
+    def __call__(self, text: str) -> str:
+        raise NotImplementedError
+
+    def __reduce__(self) -> Any:
+        return fail, ("not here",)
 
 
 def fail_with_two() -> None:

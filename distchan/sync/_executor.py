@@ -1,22 +1,23 @@
 """concurrent.futures' Executor, for functions that are called in worker processes anywhere."""
 
 import atexit
-import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from distchan._jobs import Job, resolve
-from distchan._mapping import Mapping
+from distchan._mapping import Failed, Mapping, Step
 from distchan._progress import show
-from distchan._remote_calls import pickled, result_of
+from distchan._remote_calls import call_each, chunked, pickled, result_of
 from distchan._security import require_safe_pickle
 from distchan.errors import DistchanError
 from distchan.sync._channel import Channel
 from distchan.sync._mapping import map_items
 from distchan.sync._runtime import runtime
 from distchan.sync._server import Server
+from distchan.sync._teller import Teller
 
 __all__ = ["Executor"]
 
@@ -47,16 +48,13 @@ class Executor(futures.Executor):
         self._lock = threading.Lock()
         #: Calls that have not ended.
         self._calls: set[_Call] = set()
-        #: Those whose futures are to be told so; None when there will be no more.
-        self._ended: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._why_not: str | None = None
         self._server.__enter__()
         self._hub = self._server._server._clientele.job_hub
         assert self._hub.dealer is not None
         self._dealer = self._hub.dealer
         self._encode = self._dealer.encoder.encode
-        self._thread = threading.Thread(target=self._settle, name="distchan-executor", daemon=True)
-        self._thread.start()
+        self._teller = Teller("distchan-executor")
         atexit.register(self.shutdown)
 
     @property
@@ -90,10 +88,29 @@ class Executor(futures.Executor):
         with self._lock:
             if self._why_not is not None:
                 raise RuntimeError(f"cannot schedule new futures: {self._why_not}")
-            call = _Call(payload, future, self._ended)
+            call = _Call(payload, future, self._on_ended)
             self._calls.add(call)
         self._runtime.call(self._hub.submit, call)
         return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **options: Any,
+    ) -> Iterator[T]:
+        """See concurrent.futures.Executor.map(), whose options it takes: all items are taken and
+        their calls sent at once.
+
+        chunksize: see Pool.map(). Raises ValueError if it is below 1.
+        """
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, **options)
+        chunks = chunked(zip(*iterables, strict=False), chunksize)
+        results = super().map(partial(call_each, fn), chunks, timeout=timeout, **options)
+        return (result_of(result) for chunk in results for result in chunk)
 
     def map_calls(
         self,
@@ -103,12 +120,17 @@ class Executor(futures.Executor):
         ordered: bool,
         return_exceptions: bool,
         progress: bool,
+        timeout: float | None,
+        chunksize: int,
     ) -> Iterator[Any]:
-        """Server.map() of calls of a function."""
+        """Server.map() of calls of a function. See Pool.map()."""
         mapping = Mapping(self._hub, ordered=ordered, return_exceptions=return_exceptions)
-        calls = (pickled(function, (item,), {}) for item in items)
+        calls = (
+            (pickled(call_each, (function, chunk), {}), len(chunk))
+            for chunk in chunked(zip(items), chunksize)
+        )
         bar = show(progress, items, lambda: self.num_workers)
-        return map_items(self._runtime, mapping, calls, bar, result_of)
+        return map_items(self._runtime, mapping, calls, bar, timeout, _outcomes)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls. Workers leave when those that were accepted are done. Python does
@@ -121,7 +143,7 @@ class Executor(futures.Executor):
         if cancel_futures:
             self._cancel()
         if wait:
-            self._thread.join()
+            self._teller.join()
 
     def _refuse(self, why: str) -> None:
         """Accept no more calls."""
@@ -129,7 +151,7 @@ class Executor(futures.Executor):
             if self._why_not is None:
                 self._why_not = why
                 if not self._calls:
-                    self._ended.put(None)
+                    self._end()
 
     def _cancel(self) -> None:
         with self._lock:
@@ -145,31 +167,52 @@ class Executor(futures.Executor):
         self._runtime.call(self._hub.fail_jobs, error)
         self._server.close(0)
 
-    def _settle(self) -> None:
-        """Tell the futures. In a thread of its own, for they call whatever the user wants."""
-        while (call := self._ended.get()) is not None:
-            call.tell()
-            with self._lock:
-                self._calls.remove(call)
-                if self._why_not is not None and not self._calls:
-                    self._ended.put(None)
-        self._server.close()
+    def _on_ended(self, call: "_Call") -> None:
+        self._teller.soon(lambda: self._tell(call))
+
+    def _tell(self, call: "_Call") -> None:
+        call.tell()
+        with self._lock:
+            self._calls.remove(call)
+            if self._why_not is not None and not self._calls:
+                self._end()
+
+    def _end(self) -> None:
+        self._teller.soon(self._server.close)
+        self._teller.end()
+
+
+def _outcomes(step: Step) -> list[Any]:
+    """What has become of the calls in a chunk."""
+    if isinstance(step.outcome, Failed):
+        return [step.outcome] * step.count
+    try:
+        return [_outcome(result) for result in result_of(step.outcome)]
+    except Exception as error:  # the function could not even be imported
+        return [Failed(error)] * step.count
+
+
+def _outcome(result: bytes) -> Any:
+    try:
+        return result_of(result)
+    except Exception as error:
+        return Failed(error)
 
 
 class _Call(Job):
     """A job that has a future."""
 
-    __slots__ = ("error", "future", "has_ended", "outcome", "queue")
+    __slots__ = ("_on_ended", "error", "future", "has_ended", "outcome")
 
     def __init__(
         self,
         payload: bytes,
         future: "futures.Future[Any]",
-        queue: "queue.SimpleQueue[_Call | None]",
+        on_ended: "Callable[[_Call], None]",
     ) -> None:
         super().__init__(payload)
         self.future = future
-        self.queue = queue
+        self._on_ended = on_ended
         self.outcome: Any = None
         self.error: Exception | None = None
         self.has_ended = False
@@ -192,14 +235,15 @@ class _Call(Job):
         """Have the future told, once. In the loop's turn."""
         if not self.has_ended:
             self.has_ended = True
-            self.queue.put(self)
+            self._on_ended(self)
 
     def tell(self) -> None:
         """Tell the future what has become of the call."""
-        result, error = None, self.error
+        result: Any = None
+        error: BaseException | None = self.error
         if error is None:
             try:
                 result = result_of(self.outcome)
-            except Exception as raised:
+            except BaseException as raised:  # the user's own unpickling, too
                 error = raised
         resolve(self.future, result, error)

@@ -4,10 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from distchan._calls import EMPTY
-from distchan._mapping import Mapping
+from distchan._mapping import Mapping, Step
 from distchan._progress import Progress
-from distchan.errors import DistchanError
 from distchan.sync._runtime import Runtime
 
 __all__ = ["map_items"]
@@ -18,44 +16,57 @@ _OFTEN: Final = 1e-3
 _NAP: Final = 5e-4
 
 
+def _outcome(step: Step) -> Iterable[Any]:
+    return (step.outcome,)
+
+
 def map_items(
     runtime: Runtime,
     mapping: Mapping,
-    items: Iterable[Any],
+    items: Iterable[tuple[Any, int]],
     progress: Progress,
-    decode: Callable[[Any], Any] = lambda outcome: outcome,
+    timeout: float | None = None,
+    outcomes: Callable[[Step], Iterable[Any]] = _outcome,
 ) -> Iterator[Any]:
-    """See _mapping.map_items(). The items are made, and results decoded, in the calling thread."""
-    iterator = iter(items)
-    item = EMPTY
+    """See _mapping.map_items(). Made in the calling thread are items, each together with how many
+    outcomes it will have, and these: results, or Failed in their places.
+
+    Raises TimeoutError in place of waiting when so many seconds have passed from now.
+    """
+    patience = _Patience(timeout)
+    return _results(runtime, mapping, iter(items), progress, patience, outcomes)
+
+
+def _results(
+    runtime: Runtime,
+    mapping: Mapping,
+    items: Iterator[tuple[Any, int]],
+    progress: Progress,
+    patience: "_Patience",
+    outcomes: Callable[[Step], Iterable[Any]],
+) -> Iterator[Any]:
     wants_item, is_over = True, False
     has_come, paused = False, 0.0
     try:
         while True:
+            item = None
             if wants_item and not is_over:
-                item = next(iterator, EMPTY)
-                is_over = item is EMPTY
-            outcome, wants_item, is_empty = runtime.call(_exchange, mapping, item)
-            item = EMPTY
-            if outcome is not EMPTY:
+                item = next(items, None)
+                is_over = item is None
+            step, wants_item, is_empty = runtime.call(_exchange, mapping, item)
+            if step is not None:
                 runtime.turn.busy = has_come = True
-                if not isinstance(outcome, DistchanError):
-                    try:
-                        outcome = decode(outcome)
-                    except Exception as error:
-                        mapping.failures += 1
-                        if not mapping.return_exceptions:
-                            raise
-                        outcome = error
-                progress.done(mapping.failures)
-                yield outcome
+                for outcome in outcomes(step):
+                    result = mapping.result(outcome)
+                    progress.done(mapping.failures)
+                    yield result
             elif is_over and is_empty:
                 return
             elif is_over or not wants_item:
                 if has_come and time.monotonic() - paused < _OFTEN:
                     time.sleep(_NAP)
                 else:
-                    runtime.wait(mapping.change)
+                    patience.wait(runtime, mapping)
                 has_come = False
                 paused = time.monotonic()
                 wants_item = runtime.call(lambda: mapping.wants_item)
@@ -65,9 +76,25 @@ def map_items(
         progress.close()
 
 
-def _exchange(mapping: Mapping, item: Any) -> tuple[Any, bool, bool]:
-    """Send an item, if there is one; the next result, and what is to be done after that."""
-    outcome = mapping.take()
-    if item is not EMPTY:
-        mapping.send(item)
-    return outcome, mapping.wants_item, mapping.is_empty
+def _exchange(mapping: Mapping, item: tuple[Any, int] | None) -> tuple[Step | None, bool, bool]:
+    """Send an item, if there is one; what has ended, and what is to be done after that."""
+    step = mapping.take()
+    if item is not None:
+        mapping.send(*item)
+    return step, mapping.wants_item, mapping.is_empty
+
+
+class _Patience:
+    """How long a mapping may take."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def wait(self, runtime: Runtime, mapping: Mapping) -> None:
+        """Wait for the mapping to change. Raises TimeoutError if that takes too long."""
+        left = None if self._end is None else max(self._end - time.monotonic(), 0.0)
+        try:
+            runtime.wait(mapping.change, timeout=left)
+        except TimeoutError:
+            raise TimeoutError(f"not all results within {self._timeout:g} s") from None

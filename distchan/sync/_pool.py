@@ -92,13 +92,20 @@ class Pool(Generic[T, R]):
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool = False,
+        timeout: float | None = None,
+        chunksize: int = 1,
     ) -> Iterator[R]:
         """The results of all items, which may be endless: they are taken as the processes have
         room for them.
 
+        chunksize: so many items travel together, and so do their results: for calls that take less
+            than a tenth of a millisecond (default: 1). They are worked on one after the other, and
+            tried again together if their process crashes.
+
         Raises what the function does; what has not been begun is dropped then, as it is if the
-        iterator is left early. The options are those of Server.map(); with ``return_exceptions``,
-        exceptions come as the function has raised them.
+        iterator is left early. The other options are those of Server.map(); with
+        ``return_exceptions``, exceptions come as the function has raised them. ValueError if
+        chunksize is below 1.
         """
         return self._executor.map_calls(
             self._function,
@@ -106,6 +113,8 @@ class Pool(Generic[T, R]):
             ordered=ordered,
             return_exceptions=return_exceptions,
             progress=progress,
+            timeout=timeout,
+            chunksize=chunksize,
         )
 
     def close(self) -> None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent import futures
+from itertools import repeat
 from types import TracebackType
 from typing import Any, Self
 
 from distchan import server
-from distchan._mapping import Mapping, submit
+from distchan._jobs import resolve
+from distchan._mapping import Mapping, new_payload, submit, submit_now
 from distchan._progress import show
 from distchan.server import ClientInfo, ServerStatistics
 from distchan.sync._channel import Channel, wrapped
 from distchan.sync._mapping import map_items
 from distchan.sync._runtime import runtime
+from distchan.sync._teller import Teller
 
 __all__ = ["Server"]
 
@@ -34,6 +37,8 @@ class Server:
             **options,
         )
         self._dead_letters = wrapped(self._server.dead_letters)
+        #: Made when the first future has a result.
+        self._teller: Teller | None = None
 
     @property
     def address(self) -> str:
@@ -75,8 +80,12 @@ class Server:
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool = False,
+        timeout: float | None = None,
     ) -> Iterator[Any]:
         """Have the clients work on items; the result of each of them, see distchan.Server.map().
+
+        timeout: if a result is not there so many seconds after this call, the iteration ends with
+            TimeoutError (default: it waits).
 
         Leaving the loop early drops what has not been dealt, as soon as the iterator is closed or
         nobody refers to it any longer.
@@ -84,15 +93,27 @@ class Server:
         hub = self._server._clientele.job_hub
         mapping = Mapping(hub, ordered=ordered, return_exceptions=return_exceptions)
         bar = show(progress, items, lambda: self._server._clientele.workers)
-        return map_items(self._runtime, mapping, items, bar)
+        return map_items(self._runtime, mapping, zip(items, repeat(1)), bar, timeout)
 
     def submit(self, item: Any, timeout: float | None = None) -> "futures.Future[Any]":
         """Send one item that waits for its own result, see distchan.Server.submit(): that of the
-        future, which is one of concurrent.futures and cannot be cancelled. Its callbacks run in a
-        thread of distchan's, and must not wait for anything."""
+        future, which is one of concurrent.futures and cannot be cancelled. The callbacks of a
+        server's futures are called one after the other in a thread of their own, and so must not
+        wait for each other's."""
         result: futures.Future[Any] = futures.Future()
         result.set_running_or_notify_cancel()
-        self._runtime.wait(submit, self._server._clientele.job_hub, item, result, timeout=timeout)
+        hub = self._server._clientele.job_hub
+
+        def tell(value: Any, error: Exception | None) -> None:
+            if self._teller is None:
+                self._teller = Teller("distchan-futures")
+            self._teller.soon(lambda: resolve(result, value, error))
+
+        payload = self._runtime.call(new_payload, hub, item)
+        if self._runtime.call(submit_now, hub, payload, tell):
+            self._runtime.turn.busy = True
+        else:
+            self._runtime.wait(submit, hub, payload, tell, timeout=timeout)
         return result
 
     def __enter__(self) -> Self:
@@ -105,7 +126,10 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._runtime.wait(self._server.__aexit__, kind, error, traceback)
+        try:
+            self._runtime.wait(self._server.__aexit__, kind, error, traceback)
+        finally:
+            self._end_teller()
 
     def shutdown(self) -> None:
         """Begin the orderly end: close ``outgoing``, or do without one what that would do."""
@@ -113,4 +137,11 @@ class Server:
 
     def close(self, timeout: float | None = None) -> None:
         """Close in good order, see distchan.Server.aclose()."""
-        self._runtime.wait(self._server.aclose, timeout)
+        try:
+            self._runtime.wait(self._server.aclose, timeout)
+        finally:
+            self._end_teller()
+
+    def _end_teller(self) -> None:
+        if self._teller is not None:
+            self._teller.end()

@@ -7,10 +7,13 @@ from cpython.pythread cimport (
     PyThread_acquire_lock,
     PyThread_allocate_lock,
     PyThread_free_lock,
+    PyThread_get_thread_ident,
     PyThread_release_lock,
 )
 
 from distchan._tasks cimport act
+
+from distchan.sync._nesting import nested_call
 
 __all__ = ["Turn"]
 
@@ -29,11 +32,16 @@ cdef class Turn:
             PyThread_free_lock(self._lock)
 
     cpdef acquire(self):
+        cdef unsigned long here = PyThread_get_thread_ident()
         if not PyThread_acquire_lock(self._lock, NOWAIT_LOCK):
+            if self._owner == here:
+                raise nested_call()
             with nogil:
                 PyThread_acquire_lock(self._lock, WAIT_LOCK)
+        self._owner = here
 
     cpdef release(self):
+        self._owner = 0
         PyThread_release_lock(self._lock)
 
     def use(self, loop, stand_in, function, arguments):
