@@ -2,7 +2,7 @@
 
 import atexit
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -125,10 +125,8 @@ class Executor(futures.Executor):
     ) -> Iterator[Any]:
         """Server.map() of calls of a function. See Pool.map()."""
         mapping = Mapping(self._hub, ordered=ordered, return_exceptions=return_exceptions)
-        calls = (
-            (pickled(call_each, (function, chunk), {}), len(chunk))
-            for chunk in chunked(zip(items), chunksize)
-        )
+        chunks = chunked(zip(items), chunksize)
+        calls = ((_pickled(function, chunk), len(chunk)) for chunk in chunks)
         bar = show(progress, items, lambda: self.num_workers)
         return map_items(self._runtime, mapping, calls, bar, timeout, _outcomes)
 
@@ -182,10 +180,19 @@ class Executor(futures.Executor):
         self._teller.end()
 
 
+def _pickled(function: Callable[..., Any], chunk: Sequence[Sequence[Any]]) -> bytes:
+    """Calls with these arguments."""
+    if len(chunk) == 1:  # by itself, which is 16 us for a call that does nothing, in place of 21
+        return pickled(function, chunk[0], {})
+    return pickled(call_each, (function, chunk), {})
+
+
 def _outcomes(step: Step) -> list[Any]:
-    """What has become of the calls in a chunk."""
+    """What has become of them."""
     if isinstance(step.outcome, Failed):
         return [step.outcome] * step.count
+    if step.count == 1:
+        return [_outcome(step.outcome)]
     try:
         return [_outcome(result) for result in result_of(step.outcome)]
     except Exception as error:  # the function could not even be imported
