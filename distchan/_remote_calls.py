@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from distchan.errors import RemoteError
 
-__all__ = ["EXECUTOR_FUNCTION", "call", "call_each", "chunked", "pickled", "result_of"]
+__all__ = ["EXECUTOR_FUNCTION", "call", "call_each", "chunked", "pickled", "raised", "result_of"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def call(item: bytes) -> bytes:
     try:
         function, arguments, options = pickle.loads(item)
     except BaseException as error:
-        return _raised(error)
+        return raised(error)
     return _called(function, arguments, options)
 
 
@@ -57,10 +57,11 @@ def _called(function: Callable[..., Any], arguments: Any, options: Any) -> bytes
         result = function(*arguments, **options)
         return _RETURNED + pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
     except BaseException as error:  # the function's own, for signals come to another thread
-        return _raised(error)
+        return raised(error)
 
 
-def _raised(error: BaseException) -> bytes:
+def raised(error: BaseException) -> bytes:
+    """What has become of a call that has failed."""
     return _RAISED + pickle.dumps(_failure(error), pickle.HIGHEST_PROTOCOL)
 
 

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from distchan import _run, sync
+from distchan import _remote_calls, _run, sync
 from distchan._callee import Callee
 from distchan._signals import Leaving, Signals
 from distchan._typecheck import type_name
 from distchan.channel import Channel
 from distchan.client import Client
-from distchan.errors import EndOfChannel
+from distchan.errors import EndOfChannel, FrameTooLarge
 
 __all__ = ["client_options", "serve"]
 
@@ -165,8 +165,15 @@ class _Blocking(_Work):
             raise
         except BaseException as error:  # no signal's, for those come to the main thread
             raise self._failure(error) from error
-        if self._out is not None:
+        if self._out is None:
+            return
+        try:
             self._out.send(result)
+        except FrameTooLarge as error:
+            if self._callee.call is not _remote_calls.call:
+                raise
+            # Its failures are results: it is not made again for the same end.
+            self._out.send(_remote_calls.raised(error))
 
 
 class _Async(_Work):

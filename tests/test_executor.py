@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distchan import InsecureConnection, RemoteError
+from distchan import FrameTooLarge, InsecureConnection, RemoteError
 from distchan.sync import Executor, Pool
 from tests import worker_jobs
 
@@ -117,6 +117,14 @@ def test_what_does_not_travel_fails_its_future_only(executor: Executor) -> None:
     with pytest.raises(TypeError, match="pickle"):
         executor.submit(worker_jobs.unpicklable).result()
     assert executor.submit(abs, -1).result() == 1
+
+
+def test_a_result_that_is_too_large_fails_its_future_only() -> None:
+    with Pool(worker_jobs.repeated, processes=1, max_frame_size=5000) as pool:
+        with pytest.raises(FrameTooLarge, match="max_frame_size is 5000"):
+            pool.submit(10_000).result()
+        assert pool.submit(3).result() == "xxx"
+        assert pool._executor._server.statistics().redelivered == 0  # it was not called again
 
 
 def test_a_call_that_takes_its_workers_down_fails_in_the_end(executor: Executor) -> None:

@@ -135,6 +135,10 @@ def fail_stubbornly() -> None:
     raise Stubborn
 
 
+def repeated(count: int) -> str:
+    return "x" * count
+
+
 def unpicklable() -> object:
     return threading.Lock()
 
