@@ -160,7 +160,7 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     from distchan._remote_calls import EXECUTOR_FUNCTION
     from distchan._security import require_safe_pickle
     from distchan._worker import client_options
-    from distchan._workers import Job, Workers, log_to_stderr
+    from distchan._workers import Duty, Workers, log_to_stderr
     from distchan.channel import Channel
     from distchan.client import Client
 
@@ -185,9 +185,9 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     except (ImportError, OSError, TypeError, ValueError, distchan.InsecureConnection) as error:
         parser.error(str(error))
     log_to_stderr(parsed.log_level)
-    job = Job(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)
+    duty = Duty(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)
     try:
-        received = Workers(job, parsed.processes).run()
+        received = Workers(duty, parsed.processes).run()
     except KeyboardInterrupt:
         return 130
     except distchan.DistchanError as error:

@@ -20,7 +20,7 @@ from distchan._signals import Signals
 from distchan._worker import serve
 from distchan.errors import ConnectError
 
-__all__ = ["Job", "Workers", "check_counts", "log_to_stderr", "work"]
+__all__ = ["Duty", "Workers", "check_counts", "log_to_stderr", "work"]
 
 logger = logging.getLogger("distchan")
 
@@ -80,8 +80,8 @@ def work(
                 "other processes cannot be sent an SSLContext: let ssl be a function that makes "
                 'one, as in functools.partial(distchan.tls.client_context, "ca.pem")'
             )
-        job = Job(name_of(function), address, threads, options)
-        received = Workers(job, processes).run()
+        duty = Duty(name_of(function), address, threads, options)
+        received = Workers(duty, processes).run()
     if received == signal.SIGINT:
         raise KeyboardInterrupt
     if received is not None:
@@ -95,7 +95,7 @@ def check_counts(**counts: int) -> None:
             raise ValueError(f"{name} must be at least 1, not {count}")
 
 
-class Job(NamedTuple):
+class Duty(NamedTuple):
     """What each process is told."""
 
     function: str
@@ -107,11 +107,11 @@ class Job(NamedTuple):
 
 
 class Workers:
-    """A number of processes with the same job."""
+    """A number of processes with the same duty."""
 
-    def __init__(self, job: Job, count: int) -> None:
-        self._job = job
-        self._places = [_Place(number, job) for number in range(1, count + 1)]
+    def __init__(self, duty: Duty, count: int) -> None:
+        self._duty = duty
+        self._places = [_Place(number, duty) for number in range(1, count + 1)]
         #: Whoever waits for the reader is woken by the writer.
         self._reader, self._writer = multiprocessing.Pipe(duplex=False)
         self._leaving = False
@@ -141,7 +141,7 @@ class Workers:
                     place.join()
         if not self._leaving and self._failed and not self._drained:
             raise ConnectError(
-                f"the worker processes cannot work for {self._job.address}: see what they have said"
+                f"the worker processes cannot work for {self._duty.address}: see what they say"
             )
         return signals.number
 
@@ -187,9 +187,9 @@ class Workers:
 class _Place:
     """One of several processes, and those that come in its place."""
 
-    def __init__(self, number: int, job: Job) -> None:
+    def __init__(self, number: int, duty: Duty) -> None:
         self._name = f"worker-{number}"
-        self._job = job
+        self._duty = duty
         self._context = multiprocessing.get_context("spawn")
         #: What the process has said last; empty: it has not joined yet.
         self.word = b""
@@ -211,7 +211,7 @@ class _Place:
         if self._reader is not None:
             self._reader.close()
         self._reader, writer = self._context.Pipe(duplex=False)
-        arguments = self._job, writer
+        arguments = self._duty, writer
         process = self._context.Process(target=_main, args=arguments, name=self._name)
         try:
             process.start()
@@ -276,23 +276,23 @@ class _Place:
             self._reader.close()
 
 
-def _main(job: Job, place: Connection) -> None:
+def _main(duty: Duty, place: Connection) -> None:
     """What a worker process does. It tells its place."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first one decides
     threading.Thread(target=_die_with_parent, name="distchan-parent", daemon=True).start()
-    if job.log_level is not None:
-        log_to_stderr(job.log_level)
+    if duty.log_level is not None:
+        log_to_stderr(duty.log_level)
     try:
-        callee = Callee(load(job.function))
+        callee = Callee(load(duty.function))
         received = serve(
             callee,
-            job.address,
-            threads=job.threads,
-            options=job.options,
+            duty.address,
+            threads=duty.threads,
+            options=duty.options,
             on_joined=lambda: place.send_bytes(_JOINED),
         )
     except Exception as error:
-        logger.error("%s cannot work for %s: %s", job.function, job.address, error)
+        logger.error("%s cannot work for %s: %s", duty.function, duty.address, error)
         place.send_bytes(_FAILED)
         sys.exit(1)
     if received is not None:

@@ -144,7 +144,7 @@ class _Processes:
     """Those of a pool that has no address, and the executor that they serve."""
 
     def __init__(self, count: int, threads: int, options: dict[str, Any]) -> None:
-        from distchan._workers import Job, Workers, check_counts  # which need distchan.sync itself
+        from distchan._workers import Duty, Workers, check_counts  # which need distchan.sync itself
 
         check_counts(processes=count, threads=threads)
         self._directory = tempfile.mkdtemp(prefix="distchan-")
@@ -159,8 +159,8 @@ class _Processes:
             self._remove_directory()
             raise
         worker_options = {"codec": "raw", "authkey": authkey}
-        job = Job(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
-        self._workers = Workers(job, count)
+        duty = Duty(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
+        self._workers = Workers(duty, count)
         self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
         self._runner.start()
 
