@@ -34,6 +34,9 @@ _STABLE: Final = 10.0
 #: end the process with any. JOINED: by the server. FAILED: another one would fare no better.
 _JOINED, _DRAINED, _FAILED = b"joined", b"drained", b"failed"
 
+#: How they are to end.
+_WELL, _AT_ONCE = b"well", b"at once"
+
 
 def work(
     function: Callable[..., Any],
@@ -130,8 +133,9 @@ class Workers:
                     place.start()
                 while any(place.is_busy for place in self._places):
                     if reader in wait([reader, *self._sentinels()], self._until_next_start()):
-                        reader.recv_bytes()
                         self._leaving = True
+                        if reader.recv_bytes() == _AT_ONCE:
+                            break
                         self._tell_to_leave(f"signal {signals.number}" if signals.number else "")
                     self._look_around()
             finally:
@@ -145,10 +149,11 @@ class Workers:
             )
         return signals.number
 
-    def leave(self) -> None:
-        """Have the processes finish what they have in hand and end. In any thread, or a handler."""
+    def leave(self, *, at_once: bool = False) -> None:
+        """Have the processes end when they have finished what they have in hand, or in the midst of
+        that. In any thread, or a handler."""
         with contextlib.suppress(OSError):  # if it is over
-            self._writer.send_bytes(b"!")
+            self._writer.send_bytes(_AT_ONCE if at_once else _WELL)
 
     def _sentinels(self) -> list[int]:
         return [place.process.sentinel for place in self._places if place.process is not None]

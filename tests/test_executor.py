@@ -1,8 +1,11 @@
 """distchan.sync.Executor and Pool, with real worker processes."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from distchan import FrameTooLarge, InsecureConnection, RemoteError
+from distchan import ConnectionLost, FrameTooLarge, InsecureConnection, RemoteError
 from distchan.sync import Executor, Pool
 from tests import worker_jobs
 
@@ -145,6 +148,15 @@ def test_what_has_not_been_sent_can_be_cancelled() -> None:
     assert second.cancelled()
 
 
+def test_an_executor_that_is_interrupted_waits_for_no_worker() -> None:
+    with pytest.raises(KeyboardInterrupt), Executor("localhost:0", authkey=KEY) as executor:
+        future = executor.submit(abs, -1)
+        raise KeyboardInterrupt
+    assert future.cancelled()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures"):
+        executor.submit(abs, -1)
+
+
 def test_after_shutdown() -> None:
     executor = Executor("localhost:0", authkey=KEY)
     future = executor.submit(abs, -1)
@@ -252,6 +264,19 @@ def test_a_pool_that_must_be_done_in_time() -> None:
         next(pool.map("a", timeout=0))  # the process has not even begun
 
 
+def test_a_pool_that_is_interrupted_waits_for_no_call(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Pool(worker_jobs.hold, processes=1) as pool:
+        begun, *_, last = [pool.submit(str(tmp_path / "never")) for _ in range(20)]
+        while not begun.running():
+            futures.wait([begun], timeout=0.01)
+        raise KeyboardInterrupt
+    with pytest.raises(ConnectionLost, match="interrupted"):
+        begun.result(timeout=10)
+    assert last.cancelled()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures"):
+        pool.submit("x")
+
+
 def test_a_pool_raises_what_its_function_does() -> None:
     with Pool(worker_jobs.fail, processes=1) as pool, pytest.raises(ValueError, match="bad"):
         list(pool.map(["bad"]))
@@ -265,6 +290,19 @@ def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back(item: str) 
         with pytest.raises(RemoteError, match=r"its worker died: cut off$"):
             pool.submit(item).result()
         assert pool.submit("a").result() == "A"
+
+
+def test_a_pool_leaves_nothing_in_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        assert pool.address.startswith(f"unix:{tmp_path}/")
+        assert list(pool.map("a")) == ["A"]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="max_attempts"):
+        Pool(worker_jobs.upper, max_attempts=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("counts", [{"processes": 0}, {"processes": 1, "threads": 0}])
@@ -292,6 +330,40 @@ def test_a_program_may_forget_to_close_its_pool(tmp_path: Path) -> None:
     )
     outcome = run_script(str(program))
     assert (outcome.returncode, outcome.stdout) == (0, "[2, 4]\n6\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_ends_a_program_that_waits_for_a_forgotten_pool(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import atexit, distchan.sync\n"
+        "from tests.worker_jobs import hold\n"
+        "if __name__ == '__main__':\n"
+        "    pool = distchan.sync.Pool(hold, processes=1)\n"
+        f"    pool.submit({str(tmp_path / 'never')!r})\n"
+        "    print(pool.address, flush=True)\n"
+        "    atexit.register(print, 'ends', flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address, ends = process.stdout.readline().strip(), process.stdout.readline()
+            assert ends == "ends\n"
+            for _ in range(3):  # the first one may come before it waits
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(3)
+                    break
+            assert process.poll() is not None
+        finally:
+            process.kill()
+    assert not Path(address.removeprefix("unix:")).parent.exists()
 
 
 def test_a_script_that_cannot_be_imported_again_is_told_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from functools import partial
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from distchan._jobs import Job, resolve
@@ -12,7 +13,7 @@ from distchan._mapping import Failed, Mapping, Step
 from distchan._progress import show
 from distchan._remote_calls import call_each, chunked, pickled, result_of
 from distchan._security import require_safe_pickle
-from distchan.errors import DistchanError
+from distchan.errors import ConnectionLost, DistchanError
 from distchan.sync._channel import Channel
 from distchan.sync._mapping import map_items
 from distchan.sync._runtime import runtime
@@ -32,7 +33,8 @@ class Executor(futures.Executor):
     arguments and results are pickled; functions travel by name, so that workers must be able to
     import them. What a function raises is raised by its future, caused by a RemoteError with the
     traceback. A call whose worker dies is made again elsewhere; if it takes down ``max_attempts``
-    workers, its future raises RemoteError. Calls that have been sent cannot be cancelled.
+    workers, its future raises RemoteError. Calls that have been sent cannot be cancelled. A block
+    that ends with KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
 
     Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
     ``authkey``, an ``ssl`` context that wants certificates of the workers, or ``insecure=True``;
@@ -143,6 +145,23 @@ class Executor(futures.Executor):
         if wait:
             self._teller.join()
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Wait for what has been submitted; after KeyboardInterrupt drop what is not done."""
+        if not isinstance(error, KeyboardInterrupt):
+            return super().__exit__(kind, error, traceback)
+        self.abandon()
+        return None
+
+    def abandon(self) -> None:
+        """Wait for nothing that may take long."""
+        self.shutdown(wait=False, cancel_futures=True)
+        self.fail(ConnectionLost("interrupted"))
+
     def _refuse(self, why: str) -> None:
         """Accept no more calls."""
         with self._lock:
@@ -160,10 +179,13 @@ class Executor(futures.Executor):
 
     def fail(self, error: DistchanError) -> None:
         """There will be no workers: fail what has not been done, and accept nothing more."""
+        self._runtime.call(self._fail, error)
         self._refuse(str(error))
-        self._runtime.call(self._dealer.channel._fail, error)
-        self._runtime.call(self._hub.fail_jobs, error)
         self._server.close(0)
+
+    def _fail(self, error: DistchanError) -> None:
+        self._hub.fail_jobs(error)
+        self._dealer.channel._fail(error)
 
     def _on_ended(self, call: "_Call") -> None:
         self._teller.soon(lambda: self._tell(call))
@@ -231,17 +253,16 @@ class _Call(Job):
         return False
 
     def done(self, value: Any, size: int) -> None:
-        self.outcome = value
-        self.end()
+        self.end(value)
 
     def fail(self, error: Exception) -> None:
-        self.error = error
-        self.end()
+        self.end(error=error)
 
-    def end(self) -> None:
-        """Have the future told, once. In the loop's turn."""
+    def end(self, outcome: Any = None, error: Exception | None = None) -> None:
+        """Have the future told, the first time. In the loop's turn."""
         if not self.has_ended:
             self.has_ended = True
+            self.outcome, self.error = outcome, error
             self._on_ended(self)
 
     def tell(self) -> None:

@@ -41,7 +41,7 @@ class Pool(Generic[T, R]):
     The processes of this machine are reached by a Unix socket in a directory that only its owner
     may enter, and share a random key with this one. Use it as a context manager: leaving the block
     normally waits for what has been submitted, leaving it with an exception cancels what has not
-    been begun.
+    been begun. KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
 
     Raises TypeError for ``processes`` or ``threads`` together with an address, ValueError for fewer
     than one of them; what an Executor does. If no process can begin to work, all results raise
@@ -118,13 +118,25 @@ class Pool(Generic[T, R]):
         )
 
     def close(self) -> None:
-        """Wait for what has been submitted, and end the processes. Python does this at its end."""
+        """Wait for what has been submitted, and end the processes. Python does this at its end.
+
+        If that is interrupted, they end at once; what is not done raises ConnectionLost.
+        """
         atexit.unregister(self.close)
         try:
             self._executor.shutdown()
-        finally:  # also if this is interrupted
             if self._processes is not None:
                 self._processes.leave()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Wait for nothing that may take long."""
+        atexit.unregister(self.close)
+        self._executor.abandon()
+        if self._processes is not None:
+            self._processes.leave(at_once=True)
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +147,10 @@ class Pool(Generic[T, R]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None:
+        if isinstance(error, KeyboardInterrupt):
+            self._abandon()
+            return
+        if error is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
         self.close()
 
@@ -175,7 +190,10 @@ class _Processes:
     def _remove_directory(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def leave(self) -> None:
-        """End those that are left, even if they have not joined."""
-        self._workers.leave()
+    def leave(self, *, at_once: bool = False) -> None:
+        """End those that are left, even if they have not joined.
+
+        at_once: also those that are in the midst of a call.
+        """
+        self._workers.leave(at_once=at_once)
         self._runner.join()
