@@ -122,8 +122,8 @@ class Pool(Generic[T, R]):
 
         If that is interrupted, they end at once; what is not done raises ConnectionLost.
         """
-        atexit.unregister(self.close)
         try:
+            atexit.unregister(self.close)
             self._executor.shutdown()
             if self._processes is not None:
                 self._processes.leave()
