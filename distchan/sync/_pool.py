@@ -176,8 +176,8 @@ class _Processes:
         worker_options = {"codec": "raw", "authkey": authkey}
         duty = Duty(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
         self._workers = Workers(duty, count)
-        self._runner = threading.Thread(target=self._run, name="distchan-pool", daemon=True)
-        self._runner.start()
+        self._over = threading.Event()
+        threading.Thread(target=self._run, name="distchan-pool", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -186,6 +186,7 @@ class _Processes:
             self.executor.fail(error)
         finally:
             self._remove_directory()
+            self._over.set()
 
     def _remove_directory(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -196,4 +197,4 @@ class _Processes:
         at_once: also those that are in the midst of a call.
         """
         self._workers.leave(at_once=at_once)
-        self._runner.join()
+        self._over.wait()  # Thread.join() takes a thread for ended once it has been interrupted

@@ -15,12 +15,15 @@ class Teller:
         self._news: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._has_ended = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._over = threading.Event()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
-        while (tell := self._news.get()) is not None:
-            tell()
+        try:
+            while (tell := self._news.get()) is not None:
+                tell()
+        finally:
+            self._over.set()
 
     def soon(self, tell: Callable[[], object]) -> None:
         """Have it called in the thread, after what came before; after end() here and now."""
@@ -39,4 +42,4 @@ class Teller:
 
     def join(self) -> None:
         """Wait until it has ended."""
-        self._thread.join()
+        self._over.wait()  # Thread.join() takes a thread for ended once it has been interrupted
