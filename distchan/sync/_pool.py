@@ -73,8 +73,11 @@ class Pool(Generic[T, R]):
             )
         else:
             self._executor = Executor(address, **options)
-        # Nothing may be left behind, and multiprocessing waits for its processes.
+        # Nothing may be left behind, and multiprocessing waits for its processes: so this comes
+        # before there are any, wherever an interruption may come.
         atexit.register(self.close)
+        if self._processes is not None:
+            self._processes.start()
 
     @property
     def address(self) -> str:
@@ -176,10 +179,18 @@ class _Processes:
         worker_options = {"codec": "raw", "authkey": authkey}
         duty = Duty(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
         self._workers = Workers(duty, count)
+        self._lock = threading.Lock()
+        self._has_begun = self._leaving = False
         self._over = threading.Event()
+
+    def start(self) -> None:
         threading.Thread(target=self._run, name="distchan-pool", daemon=True).start()
 
     def _run(self) -> None:
+        with self._lock:
+            if self._leaving:
+                return
+            self._has_begun = True
         try:
             self._workers.run()
         except ConnectError as error:
@@ -196,5 +207,10 @@ class _Processes:
 
         at_once: also those that are in the midst of a call.
         """
-        self._workers.leave(at_once=at_once)
-        self._over.wait()  # Thread.join() takes a thread for ended once it has been interrupted
+        with self._lock:
+            self._leaving = True
+        if self._has_begun:
+            self._workers.leave(at_once=at_once)
+            self._over.wait()  # Thread.join() takes a thread for ended once it was interrupted
+        else:
+            self._remove_directory()
