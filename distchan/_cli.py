@@ -115,7 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.command is None:
         _tell_what_is_installed()
         return 0
-    return _work(worker, parsed)
+    try:
+        return _work(worker, parsed)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _add_tls_options(group: argparse._ArgumentGroup) -> None:
@@ -188,8 +191,6 @@ def _work(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     duty = Duty(parsed.function, parsed.address, parsed.threads, options, parsed.log_level)
     try:
         received = Workers(duty, parsed.processes).run()
-    except KeyboardInterrupt:
-        return 130
     except distchan.DistchanError as error:
         print(f"distchan: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,8 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, NamedTuple
@@ -219,7 +220,8 @@ class _Place:
         arguments = self._duty, writer
         process = self._context.Process(target=_main, args=arguments, name=self._name)
         try:
-            process.start()
+            with _interrupts_later():
+                process.start()
         except Exception as error:
             raise ConnectError(f"{self._name} cannot be started: {error}") from error
         finally:
@@ -281,9 +283,26 @@ class _Place:
             self._reader.close()
 
 
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block. In a process that is started there it waits for
+    _main(): otherwise Python would show what it had been importing."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which would unblock it if it were started there
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _main(duty: Duty, place: Connection) -> None:
     """What a worker process does. It tells its place."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first one decides
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, name="distchan-parent", daemon=True).start()
     if duty.log_level is not None:
         log_to_stderr(duty.log_level)

@@ -333,6 +333,20 @@ def test_a_program_may_forget_to_close_its_pool(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_does_not_concern_processes_that_are_just_starting(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, signal\n"
+        "if __name__ == '__mp_main__':\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n" + POOL + "if __name__ == '__main__':\n"
+        "    with distchan.sync.Pool(double, processes=1) as pool:\n"
+        "        print(*pool.map([1, 2]))\n"
+    )
+    outcome = run_script(str(program))
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "2 4\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_ctrl_c_ends_a_program_that_waits_for_a_forgotten_pool(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
