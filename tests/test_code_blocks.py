@@ -1,7 +1,7 @@
 """Every block of Python in README and docs/ is run, and does what its page says.
 
-What changes are addresses, so that blocks do not get into each other's way. The two programs with
-which the README begins are in test_readme.py, the tutorial's in test_tutorial.py.
+What changes are addresses, so that blocks do not get into each other's way. The README's server and
+its worker are in test_readme.py, the tutorial's programs in test_tutorial.py.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from distchan import Channel, Client, Server, sync
 from distchan.tls import client_context
 from distchan.transforms import AESGCM, Zstd
 from tests.certificates import Certificates
-from tests.test_readme import PROGRAMS
+from tests.test_readme import PAIR, PROGRAMS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
 
 KEY = b"sixteen random bytes, or more..."
-BLOCKS = PROGRAMS[2:]
+BLOCKS = [program for program in PROGRAMS if program not in PAIR]
 TESTED: set[str] = set()
 
 
