@@ -1,6 +1,5 @@
 """distchan.sync.Executor and Pool, with real worker processes."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -146,6 +145,40 @@ def test_what_has_not_been_sent_can_be_cancelled() -> None:
             assert first.result() == 1
             assert executor.submit(abs, -3).result() == 3
     assert second.cancelled()
+
+
+def test_a_callback_cannot_wait_for_the_end(executor: Executor) -> None:
+    answer: futures.Future[str] = futures.Future()
+
+    def end(future: "futures.Future[int]") -> None:
+        try:
+            executor.shutdown()
+        except RuntimeError as error:
+            answer.set_result(str(error))
+
+    executor.submit(abs, -1).add_done_callback(end)
+    assert "a callback cannot wait" in answer.result(timeout=10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_process_that_was_forked_since_ends(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\n"
+        "from distchan import sync\n"
+        f"executor = sync.Executor('unix:{tmp_path}/socket')\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    try:\n"
+        "        executor.submit(abs, -1)\n"
+        "    except RuntimeError as error:\n"
+        "        print(str(error)[:41], flush=True)\n"
+        "    sys.exit(5)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    outcome = run_script(str(program))
+    words = "this was made before the process was fork"
+    assert (outcome.returncode, outcome.stdout) == (0, f"{words}\n5\n"), outcome.stderr
 
 
 def test_an_executor_that_is_interrupted_waits_for_no_worker() -> None:
@@ -354,6 +387,8 @@ def test_ctrl_c_ends_a_program_that_waits_for_a_forgotten_pool(tmp_path: Path) -
         "from tests.worker_jobs import hold\n"
         "if __name__ == '__main__':\n"
         "    pool = distchan.sync.Pool(hold, processes=1)\n"
+        f"    first = pool.submit({str(tmp_path / 'first')!r})\n"
+        "    first.add_done_callback(lambda future: print('waits', flush=True))\n"
         f"    pool.submit({str(tmp_path / 'never')!r})\n"
         "    print(pool.address, flush=True)\n"
         "    atexit.register(print, 'ends', flush=True)\n"
@@ -368,13 +403,10 @@ def test_ctrl_c_ends_a_program_that_waits_for_a_forgotten_pool(tmp_path: Path) -
         try:
             assert process.stdout is not None
             address, ends = process.stdout.readline().strip(), process.stdout.readline()
-            assert ends == "ends\n"
-            for _ in range(5):  # each may come before it waits, and be lost
-                process.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(3)
-                    break
-            assert process.poll() is not None
+            (tmp_path / "first").touch()
+            assert (ends, process.stdout.readline()) == ("ends\n", "waits\n")
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
         finally:
             process.kill()
     assert not Path(address.removeprefix("unix:")).parent.exists()

@@ -167,6 +167,23 @@ def test_timeouts_lose_and_double_nothing(impatient: str) -> None:
     assert got == sent
 
 
+def test_without_time_to_wait_it_is_tried() -> None:
+    channel = sync.Channel(int, 1)
+    channel.send_many([1], timeout=0)
+    assert sync.select(channel, timeout=0) == (channel, 1)
+    assert sync.select((channel, 2), timeout=0)[0] is channel
+    for full in (
+        lambda: channel.send(3, timeout=0),
+        lambda: channel.send_many([3], timeout=0),
+        lambda: sync.select((channel, 3), timeout=0),
+    ):
+        with pytest.raises(TimeoutError):
+            full()
+    assert channel.receive_many(5, timeout=0) == [2]
+    with pytest.raises(TimeoutError):
+        sync.select(channel, timeout=0)
+
+
 def test_many_threads() -> None:
     channel = sync.Channel(int, 3)
     each = 500

@@ -57,7 +57,7 @@ class Executor(futures.Executor):
         self._dealer = self._hub.dealer
         self._encode = self._dealer.encoder.encode
         self._teller = Teller("distchan-executor")
-        atexit.register(self.shutdown)
+        atexit.register(self._at_exit)
 
     @property
     def address(self) -> str:
@@ -68,6 +68,11 @@ class Executor(futures.Executor):
     def num_workers(self) -> int:
         """How many worker processes are connected."""
         return self._server.num_clients
+
+    @property
+    def is_lost(self) -> bool:
+        """This process was forked, and the executor belongs to the other one."""
+        return self._runtime.is_lost
 
     def wait_ready(self, workers: int = 1, timeout: float | None = None) -> None:
         """Wait until so many worker processes are connected."""
@@ -92,7 +97,11 @@ class Executor(futures.Executor):
                 raise RuntimeError(f"cannot schedule new futures: {self._why_not}")
             call = _Call(payload, future, self._on_ended)
             self._calls.add(call)
-        self._runtime.call(self._hub.submit, call)
+        try:
+            self._runtime.call(self._hub.submit, call)
+        except BaseException:  # here and now, or nowhere
+            self._forget(call)
+            raise
         return future
 
     def map(
@@ -137,13 +146,20 @@ class Executor(futures.Executor):
         this at its end.
 
         wait: until then. cancel_futures: cancel those that have not been sent.
+
+        Raises RuntimeError in a process that was forked since, and if a future's callback waits.
         """
-        atexit.unregister(self.shutdown)
+        self._runtime.stand_in()
+        atexit.unregister(self._at_exit)
         self._refuse("the executor has been shut down")
         if cancel_futures:
             self._cancel()
         if wait:
             self._teller.join()
+
+    def _at_exit(self) -> None:
+        if not self.is_lost:
+            self.shutdown()
 
     def __exit__(
         self,
@@ -192,6 +208,9 @@ class Executor(futures.Executor):
 
     def _tell(self, call: "_Call") -> None:
         call.tell()
+        self._forget(call)
+
+    def _forget(self, call: "_Call") -> None:
         with self._lock:
             self._calls.remove(call)
             if self._why_not is not None and not self._calls:

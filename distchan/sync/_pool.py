@@ -75,7 +75,7 @@ class Pool(Generic[T, R]):
             self._executor = Executor(address, **options)
         # Nothing may be left behind, and multiprocessing waits for its processes: so this comes
         # before there are any, wherever an interruption may come.
-        atexit.register(self.close)
+        atexit.register(self._at_exit)
         if self._processes is not None:
             self._processes.start()
 
@@ -126,7 +126,7 @@ class Pool(Generic[T, R]):
         If that is interrupted, they end at once; what is not done raises ConnectionLost.
         """
         try:
-            atexit.unregister(self.close)
+            atexit.unregister(self._at_exit)
             self._executor.shutdown()
             if self._processes is not None:
                 self._processes.leave()
@@ -134,9 +134,13 @@ class Pool(Generic[T, R]):
             self._abandon()
             raise
 
+    def _at_exit(self) -> None:
+        if not self._executor.is_lost:
+            self.close()
+
     def _abandon(self) -> None:
         """Wait for nothing that may take long."""
-        atexit.unregister(self.close)
+        atexit.unregister(self._at_exit)
         self._executor.abandon()
         if self._processes is not None:
             self._processes.leave(at_once=True)

@@ -214,7 +214,9 @@ class Runtime:
             self.call(waiting.begin, self.loop, self.stand_in())
             self.loop.hurry()
             if not waiting.is_over(timeout):
-                self._give_up(waiting)
+                self.call(waiting.give_up_soon, self.loop)
+                self.loop.hurry()
+                waiting.is_over(None)
         except BaseException as error:
             self._give_up(waiting)
             if not (isinstance(error, KeyboardInterrupt) and waiting.succeeded):
@@ -264,6 +266,12 @@ class _Waiting(Generic[T]):
             self._function(*self._arguments).close()  # lest a coroutine be never awaited
             self._over.set()
 
+    def give_up_soon(self, loop: _Loop) -> None:
+        """The same when it has been tried: what can be done at once is done, also if there is no
+        time to wait. In the loop's turn."""
+        # After _begin(), if that is yet to come, and after the first step of the task.
+        loop.call_soon(loop.call_soon, self.give_up)
+
     def is_over(self, timeout: float | None) -> bool:
         """Wait until it has been done, or cancelled; False if that takes longer."""
         return self._over.wait(timeout)
@@ -311,6 +319,8 @@ def _after_fork() -> None:
     if _runtime is not None:
         _runtime.lose()
         _runtime = None
+        if getattr(signal.getsignal(signal.SIGINT), "is_distchans", False):
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # until there is another one
 
 
 if hasattr(os, "register_at_fork"):
@@ -348,6 +358,7 @@ def _defer_interruptions(stand_in: StandIn) -> None:
         else:
             signal.default_int_handler(number, frame)
 
+    on_interrupt.is_distchans = True  # type: ignore[attr-defined]
     signal.signal(signal.SIGINT, on_interrupt)
 
 

@@ -16,7 +16,8 @@ class Teller:
         self._lock = threading.Lock()
         self._has_ended = False
         self._over = threading.Event()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         try:
@@ -41,5 +42,7 @@ class Teller:
                 self._news.put(None)
 
     def join(self) -> None:
-        """Wait until it has ended."""
+        """Wait until it has ended. Raises RuntimeError in the thread itself."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a callback cannot wait for what comes after it")
         self._over.wait()  # Thread.join() takes a thread for ended once it has been interrupted
