@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+from distchan._main import adopted, named
 from distchan.errors import RemoteError
 
 __all__ = ["EXECUTOR_FUNCTION", "call", "call_each", "chunked", "pickled", "raised", "result_of"]
@@ -27,13 +28,13 @@ _RAISED: Final = b"-"
 
 def pickled(function: Callable[..., Any], arguments: Any, options: Any) -> bytes:
     """A call, as an item. Raises what pickle does."""
-    return pickle.dumps((function, arguments, options), pickle.HIGHEST_PROTOCOL)
+    return named(pickle.dumps((function, arguments, options), pickle.HIGHEST_PROTOCOL))
 
 
 def call(item: bytes) -> bytes:
     """Make the call: what has become of it. The function of ``distchan worker --executor``."""
     try:
-        function, arguments, options = pickle.loads(item)
+        function, arguments, options = pickle.loads(adopted(item))
     except BaseException as error:
         return raised(error)
     return _called(function, arguments, options)

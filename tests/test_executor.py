@@ -218,6 +218,57 @@ def test_only_among_those_who_may_run_programs() -> None:
         assert words in outcome.stderr
 
 
+CALLER = """
+import functools
+from distchan import sync
+
+class Pair:
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+def pair(first, second=2):
+    return Pair(first, second)
+
+if __name__ == "__main__":
+    with sync.Executor("unix:socket") as executor:
+        results = [
+            executor.submit(pair, 1).result(),
+            executor.submit(functools.partial(pair, second=3), Pair(1, 1)).result(),
+            *executor.map(pair, [4, 5, 6], chunksize=2),
+        ]
+        print([type(result) is Pair for result in results], results[0].second)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_program_sends_what_it_defines_itself(tmp_path: Path, is_there: bool) -> None:
+    (tmp_path / "caller.py").write_text(CALLER)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "caller.py"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as caller:
+        subprocess.run(
+            [sys.executable, "-m", "distchan", "worker", "--executor", f"unix:{tmp_path}/socket"],
+            cwd=tmp_path if is_there else elsewhere,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        output, errors = caller.communicate(timeout=30)
+    if is_there:
+        assert (output, errors) == ("[True, True, True, True, True] 2\n", "")
+    else:
+        assert "main module 'caller' cannot be imported by this worker: No module" in errors
+
+
 def test_on_a_unix_socket_nobody_needs_a_key(tmp_path: Path) -> None:
     with Executor(f"unix:{tmp_path}/socket") as executor, worker(executor, None):
         assert executor.submit(abs, -1).result() == 1

@@ -31,10 +31,11 @@ class Executor(futures.Executor):
 
     A program that uses concurrent.futures.ProcessPoolExecutor has to change one line. Functions,
     arguments and results are pickled; functions travel by name, so that workers must be able to
-    import them. What a function raises is raised by its future, caused by a RemoteError with the
-    traceback. A call whose worker dies is made again elsewhere; if it takes down ``max_attempts``
-    workers, its future raises RemoteError. Calls that have been sent cannot be cancelled. A block
-    that ends with KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
+    import them, also those that the program itself defines: start workers where its file is. What a
+    function raises is raised by its future, caused by a RemoteError with the traceback. A call
+    whose worker dies is made again elsewhere; if it takes down ``max_attempts`` workers, its future
+    raises RemoteError. Calls that have been sent cannot be cancelled. A block that ends with
+    KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
 
     Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
     ``authkey``, an ``ssl`` context that wants certificates of the workers, or ``insecure=True``;
