@@ -111,13 +111,19 @@ class Duty(NamedTuple):
 
 
 class Workers:
-    """A number of processes with the same duty."""
+    """A number of processes with the same duty. Made to be run, once.
+
+    Raises ConnectError if there can be none.
+    """
 
     def __init__(self, duty: Duty, count: int) -> None:
         self._duty = duty
         self._places = [_Place(number, duty) for number in range(1, count + 1)]
-        #: Whoever waits for the reader is woken by the writer.
-        self._reader, self._writer = multiprocessing.Pipe(duplex=False)
+        try:
+            #: Whoever waits for the reader is woken by the writer.
+            self._reader, self._writer = multiprocessing.Pipe(duplex=False)
+        except OSError as error:
+            raise ConnectError(f"no worker process can be started: {error}") from error
         self._leaving = False
         #: Some process has seen the end of the work.
         self._drained = False
@@ -216,16 +222,14 @@ class _Place:
         self.word = b""
         if self._reader is not None:
             self._reader.close()
-        self._reader, writer = self._context.Pipe(duplex=False)
-        arguments = self._duty, writer
-        process = self._context.Process(target=_main, args=arguments, name=self._name)
         try:
-            with _interrupts_later():
+            self._reader, writer = self._context.Pipe(duplex=False)
+            with writer, _interrupts_later():
+                arguments = self._duty, writer
+                process = self._context.Process(target=_main, args=arguments, name=self._name)
                 process.start()
         except Exception as error:
             raise ConnectError(f"{self._name} cannot be started: {error}") from error
-        finally:
-            writer.close()
         self.process = process
         logger.info("%s: process %d started", self._name, process.pid)
 
@@ -246,8 +250,14 @@ class _Place:
         code = None if self.process is None else self.process.exitcode
         self._hear()
         if code is not None:
-            self.process = None
+            self._let_go()
         return code
+
+    def _let_go(self) -> None:
+        """Close what belongs to a process that has ended; multiprocessing keeps it open."""
+        assert self.process is not None
+        self.process.close()
+        self.process = None
 
     def _hear(self) -> None:
         assert self._reader is not None
@@ -279,6 +289,7 @@ class _Place:
     def join(self) -> None:
         if self.process is not None:
             self.process.join()
+            self._let_go()
         if self._reader is not None:
             self._reader.close()
 

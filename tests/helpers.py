@@ -1,5 +1,7 @@
 """What several test files share."""
 
+import gc
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +47,16 @@ def membership(client: Client) -> NativeMembership:
     """The inside of a client on the native wire."""
     assert isinstance(client._membership, NativeMembership)
     return client._membership
+
+
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def alive(kind: type) -> int:
+    """How many of them there are, garbage not included. It is collected, and its files closed."""
+    gc.collect()
+    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 class Link:

@@ -15,6 +15,7 @@ import pytest
 from distchan import ConnectionLost, FrameTooLarge, InsecureConnection, RemoteError
 from distchan.sync import Executor, Pool
 from tests import worker_jobs
+from tests.helpers import alive, open_files
 
 ROOT = Path(__file__).parent.parent
 KEY = b"a key of two ends"
@@ -307,6 +308,25 @@ def test_a_pool_needs_nothing_else() -> None:
     with Pool(worker_jobs.upper, processes=2) as pool:
         assert pool.submit("a").result() == "A"
         assert list(pool.map("bcd")) == ["B", "C", "D"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no /dev/fd")
+def test_a_pool_leaves_no_file_open() -> None:
+    with Pool(worker_jobs.upper, processes=1) as pool:  # what all pools share stays
+        pool.submit("a").result()
+    alive(Pool)
+    files = open_files()
+    for _ in range(10):
+        with Pool(worker_jobs.upper, processes=1) as pool:
+            pass  # its processes have hardly begun
+        assert open_files() == files
+    with pytest.raises(KeyboardInterrupt), Pool(worker_jobs.upper, processes=2) as pool:
+        pool.submit("a").result()
+        raise KeyboardInterrupt
+    assert open_files() == files
+    with Pool(worker_jobs.upper, processes=1) as pool, pytest.raises(RemoteError):
+        pool.submit("crash").result()
+    assert open_files() == files
 
 
 def test_a_pool_takes_items_as_it_gives_results() -> None:

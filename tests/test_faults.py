@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
-import os
 import random
 import signal
 import sys
@@ -22,7 +20,7 @@ from distchan._connection import Connection
 from distchan._server_session import ServerSession
 from distchan._session import Bye, Event, Opened
 from tests.chaos_programs import POISONED
-from tests.helpers import wiring
+from tests.helpers import alive, open_files, wiring
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
@@ -321,15 +319,6 @@ class BareClient:
             await self._writer.wait_closed()
 
 
-def open_files() -> int:
-    return len(os.listdir("/dev/fd"))
-
-
-def alive(kind: type) -> int:
-    gc.collect()
-    return sum(type(thing) is kind for thing in gc.get_objects())
-
-
 async def test_a_thousand_cuts_leave_nothing_behind() -> None:
     out, in_ = Channel(int, 100), Channel(int)
     outcomes: Counter[object] = Counter()
@@ -355,7 +344,8 @@ async def test_a_thousand_cuts_leave_nothing_behind() -> None:
         "localhost:0", out, in_, max_frame_size=1 << 20, resume_timeout=0.1, max_attempts=10_000
     ) as server:
         await out.send_many(range(100))
-        tasks, files, connections = asyncio.all_tasks(), open_files(), alive(Connection)
+        connections = alive(Connection)
+        tasks, files = asyncio.all_tasks(), open_files()
         async with asyncio.TaskGroup() as group:
             for number in range(25):
                 group.create_task(come_and_go(40, random.Random(number)))

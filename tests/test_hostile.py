@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import random
 import struct
 import tracemalloc
@@ -17,6 +16,7 @@ from distchan import Server, _liveness
 from distchan._connection import Connection
 from distchan._server_session import ServerSession
 from distchan._wire import CONTROL_LIMIT, MOST_SETTLED, Kind
+from tests.helpers import alive, open_files
 from tests.hostile import frame, hello, result, serving, settlement, wants
 
 MAX_FRAME_SIZE = 1 << 20  # of the server in `serving`
@@ -92,15 +92,6 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-def open_files() -> int:
-    return len(os.listdir("/dev/fd"))
-
-
-def alive(kind: type) -> int:
-    gc.collect()
-    return sum(type(thing) is kind for thing in gc.get_objects())
-
-
 @contextlib.asynccontextmanager
 async def attacked(**options: Any) -> AsyncIterator[Attacked]:
     """At the end everything must be as it was before the attack."""
@@ -124,8 +115,8 @@ async def attacked(**options: Any) -> AsyncIterator[Attacked]:
         async with asyncio.TaskGroup() as group:
             group.create_task(work())
             await site.goes_on()
-            tasks, files = asyncio.all_tasks(), open_files()
             connections, sessions = alive(Connection), alive(ServerSession)
+            tasks, files = asyncio.all_tasks(), open_files()
             yield site
             await site.goes_on()
             await site.let_go()

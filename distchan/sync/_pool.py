@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -182,21 +183,23 @@ class _Processes:
             raise
         worker_options = {"codec": "raw", "authkey": authkey}
         duty = Duty(EXECUTOR_FUNCTION, self.executor.address, threads, worker_options)
-        self._workers = Workers(duty, count)
+        self._new_workers = partial(Workers, duty, count)
         self._lock = threading.Lock()
-        self._has_begun = self._leaving = False
+        self._leaving = False
+        #: Once they have begun.
+        self._workers: Workers | None = None
         self._over = threading.Event()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="distchan-pool", daemon=True).start()
 
     def _run(self) -> None:
-        with self._lock:
-            if self._leaving:
-                return
-            self._has_begun = True
         try:
-            self._workers.run()
+            with self._lock:
+                if self._leaving:
+                    return
+                self._workers = workers = self._new_workers()
+            workers.run()
         except ConnectError as error:
             self.executor.fail(error)
         finally:
@@ -213,7 +216,7 @@ class _Processes:
         """
         with self._lock:
             self._leaving = True
-        if self._has_begun:
+        if self._workers is not None:
             self._workers.leave(at_once=at_once)
             self._over.wait()  # Thread.join() takes a thread for ended once it was interrupted
         else:
