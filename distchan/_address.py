@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 import stat
-from typing import Any
+import sys
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +15,7 @@ from distchan.errors import AddressInUse
 
 __all__ = [
     "BACKLOG",
+    "LONGEST_UNIX_PATH",
     "TcpAddress",
     "UnixAddress",
     "UnixPath",
@@ -22,7 +24,10 @@ __all__ = [
     "spell",
 ]
 
-BACKLOG = 512
+BACKLOG: Final = 512
+
+#: In bytes: sun_path of unix(7), or of unix(4) elsewhere, without the NUL at its end.
+LONGEST_UNIX_PATH: Final = 107 if sys.platform == "linux" else 103
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -59,6 +64,10 @@ def parse(address: str) -> TcpAddress | UnixAddress:
         path = address.removeprefix("unix:")
         if not path or "\0" in path:
             raise ValueError(f'an address like "unix:PATH" needs a path, got {address!r}')
+        if len(os.fsencode(path)) > LONGEST_UNIX_PATH:
+            raise ValueError(
+                f"the path in an address has at most {LONGEST_UNIX_PATH} bytes, got {address!r}"
+            )
         return UnixAddress(path)
     if "://" in address:
         raise ValueError(f'an address has no scheme: "localhost:5678", not {address!r}')

@@ -35,6 +35,10 @@ _STABLE: Final = 10.0
 #: end the process with any. JOINED: by the server. FAILED: another one would fare no better.
 _JOINED, _DRAINED, _FAILED = b"joined", b"drained", b"failed"
 
+#: In seconds. A process that dies is not always seen to, as one that it has forked itself keeps its
+#: sentinel open: so they are looked at so often.
+_LOOK_AROUND: Final = 1.0
+
 #: How they are to end.
 _WELL, _AT_ONCE = b"well", b"at once"
 
@@ -165,9 +169,10 @@ class Workers:
     def _sentinels(self) -> list[int]:
         return [place.process.sentinel for place in self._places if place.process is not None]
 
-    def _until_next_start(self) -> float | None:
+    def _until_next_start(self) -> float:
+        now = time.monotonic()
         due = [place.due for place in self._places if place.due is not None]
-        return max(0, min(due) - time.monotonic()) if due else None
+        return max(0.0, min([*due, now + _LOOK_AROUND]) - now)
 
     def _look_around(self) -> None:
         for place in self._places:
@@ -179,16 +184,19 @@ class Workers:
             if place.word == _DRAINED:
                 self._drained = True
             elif place.word == _FAILED or place.could_not_begin(code):
-                self._failed = True
+                self._fail()
             elif not self._leaving and not self._drained and not self._failed:
                 place.start_later(code)
-        if self._failed and not self._drained and not self._leaving:
-            self._tell_to_leave("one of them cannot go on")
-        elif self._drained:
+        if self._drained:
             # All that was left is done: whoever has not joined by now is too late.
             for place in self._places:
                 if place.due is not None or not place.word:
                     place.leave()
+
+    def _fail(self) -> None:
+        if not self._failed and not self._drained and not self._leaving:
+            self._tell_to_leave("one of them cannot go on")
+        self._failed = True
 
     def _tell_to_leave(self, why: str) -> None:
         for place in self._places:

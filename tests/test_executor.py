@@ -396,6 +396,30 @@ def test_a_pool_whose_process_dies_does_not_wait_for_it_to_come_back(item: str) 
         assert pool.submit("a").result() == "A"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_process_that_dies_is_seen_to_although_those_it_has_forked_live(tmp_path: Path) -> None:
+    path = tmp_path / "enough"
+    try:
+        with Pool(worker_jobs.fork_and_die, processes=1) as pool:
+            with pytest.raises(RemoteError, match=r"its worker died: cut off$"):
+                pool.submit(str(path)).result()
+    finally:
+        path.touch()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
+def test_a_pool_where_no_path_is_short_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        assert pool.address.startswith("127.0.0.1:")
+        assert list(pool.map("a")) == ["A"]
+    assert list(long.iterdir()) == []
+
+
 def test_a_pool_leaves_nothing_in_the_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

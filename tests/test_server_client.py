@@ -346,7 +346,8 @@ class TestRefusals:
 
     def test_arguments(self) -> None:
         out = Channel(str)
-        for wrong in ("localhost", ":x", "::1:5", "localhost:99999", "unix:", ""):
+        long = "unix:" + "x" * 108
+        for wrong in ("localhost", ":x", "::1:5", "localhost:99999", "unix:", long, ""):
             with pytest.raises(ValueError, match="address"):
                 Server(wrong, out, None)
         with pytest.raises(TypeError, match="address is a str"):

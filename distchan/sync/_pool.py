@@ -12,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from distchan._address import LONGEST_UNIX_PATH
 from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
 from distchan.errors import ConnectError
@@ -40,7 +41,8 @@ class Pool(Generic[T, R]):
     options: those of a Server.
 
     The processes of this machine are reached by a Unix socket in a directory that only its owner
-    may enter, and share a random key with this one. Use it as a context manager: leaving the block
+    may enter (by TCP on Windows, or if the path of that directory is too long), and share a random
+    key with this one. Use it as a context manager: leaving the block
     normally waits for what has been submitted, leaving it with an exception cancels what has not
     been begun. KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
 
@@ -171,8 +173,9 @@ class _Processes:
 
         check_counts(processes=count, threads=threads)
         self._directory = tempfile.mkdtemp(prefix="distchan-")
-        is_posix = os.name == "posix"
-        address = f"unix:{self._directory}/socket" if is_posix else "127.0.0.1:0"
+        path = f"{self._directory}/socket"
+        fits = os.name == "posix" and len(os.fsencode(path)) <= LONGEST_UNIX_PATH
+        address = f"unix:{path}" if fits else "127.0.0.1:0"
         authkey = secrets.token_bytes(32)
         # Nothing comes between this process and its own but their death: no need to wait for them.
         options = {"resume_timeout": 0.0} | options

@@ -64,6 +64,14 @@ class _Selector(selectors.DefaultSelector):
             turn.acquire()
             self.waiting = False
 
+    def let_go(self) -> None:
+        """In a process that was forked: the network belongs to the other one, whose death is to be
+        seen at the other ends, even if this one lives on."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for key in self.get_map().values():
+            os.dup2(nothing, key.fd, inheritable=False)  # whoever closes the descriptor still may
+        os.close(nothing)
+
     def hurry(self) -> None:
         """Somebody waits for the loop now."""
         if self._naps:
@@ -96,6 +104,10 @@ class _Loop(asyncio.SelectorEventLoop):
         handle = super().call_at(when, callback, *args, context=context)
         self._wake()
         return handle
+
+    def let_go(self) -> None:
+        """This process has been forked."""
+        self._waker.let_go()
 
     def hurry(self) -> None:
         """Somebody waits for it now."""
@@ -151,6 +163,7 @@ class Runtime:
     def lose(self) -> None:
         """This process has been forked."""
         self.is_lost = True
+        self.loop.let_go()
         if stand_in := getattr(self.lives, "stand_in", None):
             stand_in.ended = True  # so that channels, which remember it, ask here
 
