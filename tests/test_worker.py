@@ -112,7 +112,9 @@ async def test_what_is_not_annotated_may_be_anything() -> None:
 async def test_types_that_do_not_fit_are_refused_in_words() -> None:
     async with commands() as start, Server("localhost:0", Channel(int), Channel(str)) as server:
         worker = await start("upper", server.address, "--processes", "2")
-        assert "this server sends int, the client expects str" in await ended(worker, 1)
+        said = await ended(worker, 1)
+        assert "this server sends int, the client expects str" in said
+        assert said.count("the worker processes finish what they have in hand") == 1
 
 
 async def test_without_a_server_it_fails() -> None:
