@@ -1,5 +1,6 @@
 """distchan.sync.Executor and Pool, with real worker processes."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -381,6 +382,15 @@ def test_a_pool_that_is_interrupted_waits_for_no_call(tmp_path: Path) -> None:
         pool.submit("x")
 
 
+def test_a_pool_that_has_been_closed() -> None:
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        results = pool.map("abc" for _ in itertools.count())
+        assert next(results) == "ABC"
+    for ask in (lambda: [*results], lambda: pool.map("a"), lambda: pool.submit("a")):
+        with pytest.raises(RuntimeError, match="the executor has been shut down"):
+            ask()
+
+
 def test_a_pool_raises_what_its_function_does() -> None:
     with Pool(worker_jobs.fail, processes=1) as pool, pytest.raises(ValueError, match="bad"):
         list(pool.map(["bad"]))
@@ -510,9 +520,16 @@ def test_ctrl_c_ends_a_program_that_waits_for_a_forgotten_pool(tmp_path: Path) -
 def test_a_script_that_cannot_be_imported_again_is_told_so(tmp_path: Path) -> None:
     """Without ``if __name__ == "__main__"`` each process would start others."""
     program = tmp_path / "program.py"
-    program.write_text(POOL + "print(list(distchan.sync.Pool(double, processes=1).map([1, 2])))\n")
+    program.write_text(
+        POOL + "pool = distchan.sync.Pool(double, processes=1)\n"
+        "try:\n"
+        "    print(list(pool.map([1, 2])))\n"
+        "except distchan.ConnectError:\n"
+        "    pool.submit(3)\n"
+    )
     outcome = run_script(str(program))
     assert (outcome.returncode, outcome.stdout) == (1, "")
     assert "if __name__ == '__main__':" in outcome.stderr
     assert "ended with exit code 1 before it had joined" in outcome.stderr
-    assert "cannot work for" in outcome.stderr
+    words = "distchan.errors.ConnectError: the worker processes cannot work for"
+    assert outcome.stderr.splitlines()[-1].startswith(words)

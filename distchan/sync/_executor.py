@@ -51,7 +51,9 @@ class Executor(futures.Executor):
         self._lock = threading.Lock()
         #: Calls that have not ended.
         self._calls: set[_Call] = set()
-        self._why_not: str | None = None
+        #: Why no more of them are accepted.
+        self._refusal: Exception | None = None
+        self._is_ending = False
         self._server.__enter__()
         self._hub = self._server._server._clientele.job_hub
         assert self._hub.dealer is not None
@@ -85,7 +87,8 @@ class Executor(futures.Executor):
         """Have a function called. Never waits.
 
         The future raises what pickle does if the call cannot be pickled, and FrameTooLarge if it is
-        too large. RuntimeError after shutdown().
+        too large. Raises RuntimeError after shutdown(); ConnectError if no process of a pool can
+        begin to work.
         """
         future: futures.Future[T] = futures.Future()
         try:
@@ -94,8 +97,7 @@ class Executor(futures.Executor):
             future.set_exception(error)
             return future
         with self._lock:
-            if self._why_not is not None:
-                raise RuntimeError(f"cannot schedule new futures: {self._why_not}")
+            self._require_open()
             call = _Call(payload, future, self._on_ended)
             self._calls.add(call)
         try:
@@ -136,11 +138,22 @@ class Executor(futures.Executor):
         chunksize: int,
     ) -> Iterator[Any]:
         """Server.map() of calls of a function. See Pool.map()."""
+        self._require_open()
         mapping = Mapping(self._hub, ordered=ordered, return_exceptions=return_exceptions)
-        chunks = chunked(zip(items), chunksize)
-        calls = ((_pickled(function, chunk), len(chunk)) for chunk in chunks)
+        calls = self._chunks_of_calls(function, chunked(zip(items), chunksize))
         bar = show(progress, items, lambda: self.num_workers)
         return map_items(self._runtime, mapping, calls, bar, timeout, _outcomes)
+
+    def _chunks_of_calls(
+        self, function: Callable[[Any], Any], chunks: Iterable[Sequence[Sequence[Any]]]
+    ) -> Iterator[tuple[bytes, int]]:
+        for chunk in chunks:
+            self._require_open()
+            yield _pickled(function, chunk), len(chunk)
+
+    def _require_open(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls. Workers leave when those that were accepted are done. Python does
@@ -152,9 +165,11 @@ class Executor(futures.Executor):
         """
         self._runtime.stand_in()
         atexit.unregister(self._at_exit)
-        self._refuse("the executor has been shut down")
+        self._refuse(RuntimeError("cannot schedule new futures: the executor has been shut down"))
         if cancel_futures:
             self._cancel()
+        with self._lock:
+            self._end_if_done()
         if wait:
             self._teller.join()
 
@@ -179,13 +194,10 @@ class Executor(futures.Executor):
         self.shutdown(wait=False, cancel_futures=True)
         self.fail(ConnectionLost("interrupted"))
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, error: Exception) -> None:
         """Accept no more calls."""
         with self._lock:
-            if self._why_not is None:
-                self._why_not = why
-                if not self._calls:
-                    self._end()
+            self._refusal = self._refusal or error
 
     def _cancel(self) -> None:
         with self._lock:
@@ -196,8 +208,10 @@ class Executor(futures.Executor):
 
     def fail(self, error: DistchanError) -> None:
         """There will be no workers: fail what has not been done, and accept nothing more."""
+        self._refuse(error)  # before anybody learns of it
         self._runtime.call(self._fail, error)
-        self._refuse(str(error))
+        with self._lock:
+            self._end_if_done()
         self._server.close(0)
 
     def _fail(self, error: DistchanError) -> None:
@@ -214,12 +228,14 @@ class Executor(futures.Executor):
     def _forget(self, call: "_Call") -> None:
         with self._lock:
             self._calls.remove(call)
-            if self._why_not is not None and not self._calls:
-                self._end()
+            self._end_if_done()
 
-    def _end(self) -> None:
-        self._teller.soon(self._server.close)
-        self._teller.end()
+    def _end_if_done(self) -> None:
+        """With the lock."""
+        if self._refusal is not None and not self._calls and not self._is_ending:
+            self._is_ending = True
+            self._teller.soon(self._server.close)
+            self._teller.end()
 
 
 def _pickled(function: Callable[..., Any], chunk: Sequence[Sequence[Any]]) -> bytes:

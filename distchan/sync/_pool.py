@@ -111,7 +111,7 @@ class Pool(Generic[T, R]):
         Raises what the function does; what has not been begun is dropped then, as it is if the
         iterator is left early. The other options are those of Server.map(); with
         ``return_exceptions``, exceptions come as the function has raised them. ValueError if
-        chunksize is below 1.
+        chunksize is below 1; RuntimeError if the pool has been closed.
         """
         return self._executor.map_calls(
             self._function,
