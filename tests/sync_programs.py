@@ -146,6 +146,10 @@ def too_late(address: str) -> None:
         channel.receive()
     except RuntimeError as error:
         print(error)
+    daemon = threading.Thread(target=channel.receive, daemon=True)
+    daemon.start()
+    daemon.join(0.2)
+    print(daemon.is_alive())
 
 
 if __name__ == "__main__":

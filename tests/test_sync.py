@@ -539,9 +539,9 @@ def test_what_a_program_has_may_be_closed_when_python_ends() -> None:
     assert program.returncode == 0
 
 
-def test_after_that_nothing_is_waited_for() -> None:
+def test_after_that_nothing_is_waited_for_but_the_end() -> None:
     program = start("too_late", "")
-    words = "Python is about to end: nothing can be waited for any more\n"
+    words = "Python is about to end: nothing can be waited for any more\nTrue\n"
     assert program.communicate(timeout=10) == (words, "")
 
 

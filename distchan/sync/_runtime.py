@@ -220,6 +220,8 @@ class Runtime:
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("a blocking call in an event loop; there, use distchan without sync")
         if self._is_stopped:
+            if threading.current_thread().daemon:
+                threading.Event().wait()  # until Python ends it, as in a wait for anything else
             raise RuntimeError("Python is about to end: nothing can be waited for any more")
         waiting = _Waiting(function, arguments)
         self.turn.busy = False
