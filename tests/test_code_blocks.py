@@ -1,10 +1,11 @@
-"""Every block of Python in README and docs/ is run, and does what its page says.
+"""Every block of Python or Go in README and docs/ is run, and does what its page says.
 
 What changes are addresses, so that blocks do not get into each other's way. The README's server and
 its worker are in test_readme.py, the tutorial's programs in test_tutorial.py.
 """
 
 import asyncio
+import dataclasses
 import importlib.util
 import re
 import socket
@@ -23,7 +24,8 @@ from distchan import Channel, Client, Server, sync
 from distchan.tls import client_context
 from distchan.transforms import AESGCM, Zstd
 from tests.certificates import Certificates
-from tests.test_readme import PAIR, PROGRAMS
+from tests.golang import SOURCES, build, go_programs
+from tests.test_readme import PAIR, PROGRAMS, README
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
 
@@ -245,6 +247,33 @@ async def test_go(module: Any) -> None:
         module.serve("unix:socket", pairs), module.worker("unix:socket")
     )
     assert total == 10
+
+
+async def test_go_for_go_programmers(tmp_path: Path, port: int) -> None:
+    page = (README.parent / "docs" / "go.md").read_text("utf-8")
+    ((declaration, statements),) = re.findall(
+        r"^```go\n(type .*?\n)\n(.*?)^```", page, re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "main.go").write_text(
+        'package main\n\nimport (\n\t"net"\n\n\t"github.com/dradtke/distchan"\n)\n\n'
+        f"{declaration}\nfunc main() {{\n{statements.replace(':5678', f':{port}')}}}\n"
+    )
+    (tmp_path / "go.mod").write_text(
+        "module program\n\ngo 1.19\n\nrequire github.com/dradtke/distchan v0.0.0\n\n"
+        f"replace github.com/dradtke/distchan => {SOURCES / 'original'}\n"
+    )
+    pair = dataclasses.make_dataclass("Pair", [("a", int), ("b", int)])
+    out, in_ = Channel[Any](pair, 2), Channel(int)
+    async with (
+        go_programs(build(tmp_path)) as start,
+        Server(f"localhost:{port}", out, in_, wire="go") as server,
+    ):
+        worker = await start()
+        await server.wait_ready()
+        await out.send_many([pair(1, 2), pair(3, 4)])
+        out.close()
+        assert sorted([total async for total in in_]) == [3, 7]
+        assert await worker.wait() == 0
 
 
 @block(r"workers-ca\.pem")

@@ -1,0 +1,3 @@
+module github.com/dradtke/distchan
+
+go 1.19
