@@ -12,7 +12,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos fuzz check format bench bench-go instructions dist clean FORCE
+.PHONY: help demo test chaos fuzz fuzz-native sanitize check format bench bench-go instructions dist clean FORCE
 
 help:  ## Print this text
 	@echo "Targets (variables: PYTHON=$(PYTHON), VENV=$(VENV)):"
@@ -44,6 +44,23 @@ SECONDS ?= 60
 FUZZING = $(if $(CORPUS),--corpus $(CORPUS) --records $(CORPUS)/records.jsonl)
 fuzz: $(VENV)/fuzz-installed  ## Fuzz what bytes from peers reach (SECONDS=60, TARGET=..., CORPUS=directory)
 	@$(BIN)/python -m fuzz $(TARGET) --seconds $(SECONDS) $(FUZZING)
+
+# GCC's -fsanitize-coverage lacks the counters that libFuzzer reads.
+COUNTED = CC=clang CFLAGS=-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp
+COUNTING = LD_PRELOAD=$(abspath $(VENV)/libfuzzer.so)
+fuzz-native: $(VENV)/fuzz-installed  ## The compiled backend, guided by its machine code (needs clang)
+	@gcc -shared -o $(VENV)/libfuzzer.so -Wl,--whole-archive \
+		$(VENV)/lib/python3*/site-packages/libclang_rt.fuzzer_no_main.a \
+		-Wl,--no-whole-archive -lstdc++ -lm -lpthread
+	@$(COUNTED) $(MAKE) $(VENV)/installed PRELOAD='$(COUNTING)'
+	@$(COUNTING) $(BIN)/python -m fuzz $(TARGET) --backend cython --seconds $(SECONDS) $(FUZZING)
+
+SANITIZED = DISTCHAN_SANITIZE=1
+SANITIZING = PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD=$(shell gcc -print-file-name=libasan.so)
+sanitize:  ## Run the test suite with AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
+	@$(SANITIZED) $(MAKE) $(VENV)/installed PRELOAD='$(SANITIZING)'
+	@$(SANITIZING) $(BIN)/python -m pytest -o timeout=400
 
 check: test lint  ## test, then formatting, lint and static types
 
@@ -78,7 +95,8 @@ clean:  ## Remove environments, builds and caches
 
 # -- Setting up -------------------------------------------------------------------------------
 
-BACKEND = $(BIN)/python -c 'import distchan; print(distchan.BACKEND)'
+# PRELOAD: what compiled modules that are made for a tool need.
+BACKEND = $(PRELOAD) $(BIN)/python -c 'import distchan; print(distchan.BACKEND)'
 PIP = $(BIN)/python -m pip -qq --disable-pip-version-check
 
 # Installed for good, instead of into a fresh place at each build: an edited .pyx is ready sooner.

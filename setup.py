@@ -7,9 +7,8 @@ DISTCHAN_REQUIRE_EXTENSIONS  fail if an extension does not compile; without it t
                              succeeds, says so, and the package runs on the Python twins
 DISTCHAN_TRACE               line tracing, so that `coverage run -m pytest` sees .pyx lines;
                              slow, and the generated .c files stay beside the sources
-DISTCHAN_SANITIZE            AddressSanitizer and UndefinedBehaviorSanitizer (GCC, Clang); run
-                             Python with ASAN_OPTIONS=detect_leaks=0 and
-                             LD_PRELOAD="$(gcc -print-file-name=libasan.so)"
+DISTCHAN_SANITIZE            AddressSanitizer and UndefinedBehaviorSanitizer (GCC, Clang), for
+                             `make sanitize`
 
 DISTCHAN_NO_EXTENSIONS wins over the others.
 

@@ -35,8 +35,8 @@ _STABLE: Final = 10.0
 #: end the process with any. JOINED: by the server. FAILED: another one would fare no better.
 _JOINED, _DRAINED, _FAILED = b"joined", b"drained", b"failed"
 
-#: In seconds. A process that dies is not always seen to, as one that it has forked itself keeps its
-#: sentinel open: so they are looked at so often.
+#: In seconds. The sentinel of a process that dies stays open as long as any that it has forked: so
+#: it is looked for so often.
 _LOOK_AROUND: Final = 1.0
 
 #: How they are to end.
@@ -346,7 +346,8 @@ def _main(duty: Duty, place: Connection) -> None:
 def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
+    while not wait([parent.sentinel], _LOOK_AROUND) and os.getppid() == parent.pid:
+        pass
     os._exit(1)
 
 

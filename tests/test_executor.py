@@ -417,6 +417,31 @@ def test_a_process_that_dies_is_seen_to_although_those_it_has_forked_live(tmp_pa
         path.touch()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_processes_die_with_a_program_although_those_it_has_forked_live(tmp_path: Path) -> None:
+    program, fifo, path = tmp_path / "program.py", tmp_path / "fifo", tmp_path / "enough"
+    program.write_text(
+        "import os, signal\n"
+        "from distchan.sync import Pool\n"
+        "from tests.worker_jobs import hold, keep_open\n"
+        "if __name__ == '__main__':\n"
+        f"    Pool(keep_open, processes=1).submit({str(fifo)!r}).result()\n"
+        "    if os.fork():\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    hold({str(path)!r})\n"
+        "    os._exit(0)\n"
+    )
+    os.mkfifo(fifo)
+    try:
+        with subprocess.Popen(
+            [sys.executable, program], env=os.environ | {"PYTHONPATH": str(ROOT)}
+        ) as process:
+            assert fifo.read_bytes() == b""  # when the last that had it is gone
+        assert process.returncode == -signal.SIGKILL
+    finally:
+        path.touch()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
 def test_a_pool_where_no_path_is_short_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

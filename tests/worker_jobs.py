@@ -82,6 +82,11 @@ def fork_and_die(path: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def keep_open(path: str) -> None:
+    """As long as the process lives."""
+    os.open(path, os.O_WRONLY)
+
+
 def process_id(number: int) -> int:
     return os.getpid()
 
