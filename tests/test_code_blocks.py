@@ -327,6 +327,15 @@ def test_digests(module: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(r"bad failed 3 times: .*cannot be read", capsys.readouterr().out)
 
 
+@block(r"def known_words")
+def test_what_is_set_up_once(module: Any) -> None:
+    words = Path("words.txt")
+    words.write_text("one two\n")
+    assert module.misspelt("one tow") == ["tow"]
+    words.unlink()
+    assert module.misspelt("oen two") == ["oen"]
+
+
 @block(r"async def fetch")
 async def test_many_items_at_a_time(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
