@@ -1,5 +1,6 @@
 """distchan.sync.Executor and Pool, with real worker processes."""
 
+import asyncio
 import itertools
 import os
 import signal
@@ -300,6 +301,37 @@ def test_a_program_ends_when_its_calls_are_done(tmp_path: Path) -> None:
     finally:
         script.kill()
         script.wait()
+
+
+async def test_in_an_event_loop(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    with Executor(f"unix:{tmp_path}/socket") as executor:
+        call = loop.run_in_executor(executor, abs, -1)
+        command = ["-m", "distchan", "worker", "--executor", executor.address]
+        worker = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT)
+        assert await call == 1
+        executor.shutdown(wait=False)
+        assert await worker.wait() == 0
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        assert await asyncio.wrap_future(pool.submit("a")) == "A"
+        with pytest.raises(RuntimeError, match=r"a blocking call .*asyncio\.to_thread"):
+            next(pool.map("a"))
+        assert await asyncio.to_thread(list, pool.map("a")) == ["A"]
+
+
+async def test_a_task_that_is_cancelled_waits_for_no_call(tmp_path: Path) -> None:
+    path = tmp_path / "never"
+
+    async def work() -> None:
+        with Pool(worker_jobs.hold, processes=1) as pool:
+            await asyncio.wrap_future(pool.submit(str(path)))
+
+    task = asyncio.create_task(work())
+    while not path.with_suffix(".begun").exists():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 # -- Pool -----------------------------------------------------------------------------------------

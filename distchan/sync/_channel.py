@@ -50,7 +50,7 @@ class Channel:
         #: What waits and what is bound to the network; for that it is one like any other.
         self._channel = channel
         channel._front = self
-        self._runtime.wait(_adopt, channel)
+        self._runtime.wait_briefly(_adopt, channel)
 
     @property
     def item_type(self) -> Any:

@@ -1,12 +1,13 @@
 """concurrent.futures' Executor, for functions that are called in worker processes anywhere."""
 
+import asyncio
 import atexit
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from distchan._jobs import Job, resolve
 from distchan._mapping import Failed, Mapping, Step
@@ -20,10 +21,13 @@ from distchan.sync._runtime import runtime
 from distchan.sync._server import Server
 from distchan.sync._teller import Teller
 
-__all__ = ["Executor"]
+__all__ = ["INTERRUPTIONS", "Executor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: What ends a block at once: Ctrl-C, also where asyncio makes it the end of a task.
+INTERRUPTIONS: Final = (KeyboardInterrupt, asyncio.CancelledError)
 
 
 class Executor(futures.Executor):
@@ -34,8 +38,9 @@ class Executor(futures.Executor):
     import them, also those that the program itself defines: start workers where its file is. What a
     function raises is raised by its future, caused by a RemoteError with the traceback. A call
     whose worker dies is made again elsewhere; if it takes down ``max_attempts`` workers, its future
-    raises RemoteError. Calls that have been sent cannot be cancelled. A block that ends with
-    KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
+    raises RemoteError. Calls that have been sent cannot be cancelled. A block that is interrupted
+    or cancelled (KeyboardInterrupt, asyncio.CancelledError) waits for nothing: what is not done
+    raises ConnectionLost. ``loop.run_in_executor()`` of asyncio takes one.
 
     Unpickling runs what the other end likes: so ``address`` is a Unix socket, unless there is an
     ``authkey``, an ``ssl`` context that wants certificates of the workers, or ``insecure=True``;
@@ -54,7 +59,7 @@ class Executor(futures.Executor):
         #: Why no more of them are accepted.
         self._refusal: Exception | None = None
         self._is_ending = False
-        self._server.__enter__()
+        self._runtime.wait_briefly(self._server._server.__aenter__)
         self._hub = self._server._server._clientele.job_hub
         assert self._hub.dealer is not None
         self._dealer = self._hub.dealer
@@ -183,8 +188,8 @@ class Executor(futures.Executor):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        """Wait for what has been submitted; after KeyboardInterrupt drop what is not done."""
-        if not isinstance(error, KeyboardInterrupt):
+        """Wait for what has been submitted; after an interruption drop what is not done."""
+        if not isinstance(error, INTERRUPTIONS):
             return super().__exit__(kind, error, traceback)
         self.abandon()
         return None
@@ -212,7 +217,7 @@ class Executor(futures.Executor):
         self._runtime.call(self._fail, error)
         with self._lock:
             self._end_if_done()
-        self._server.close(0)
+        self._runtime.wait_briefly(self._server._server.aclose, 0)
 
     def _fail(self, error: DistchanError) -> None:
         self._hub.fail_jobs(error)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from distchan._mapping import Mapping, Step
 from distchan._progress import Progress
-from distchan.sync._runtime import Runtime
+from distchan.sync._runtime import Runtime, refuse_in_event_loop
 
 __all__ = ["map_items"]
 
@@ -45,6 +45,7 @@ def _results(
     patience: "_Patience",
     outcomes: Callable[[Step], Iterable[Any]],
 ) -> Iterator[Any]:
+    refuse_in_event_loop()
     wants_item, is_over = True, False
     has_come, paused = False, 0.0
     try:

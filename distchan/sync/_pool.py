@@ -16,7 +16,7 @@ from distchan._address import LONGEST_UNIX_PATH
 from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
 from distchan.errors import ConnectError
-from distchan.sync._executor import Executor
+from distchan.sync._executor import INTERRUPTIONS, Executor
 
 __all__ = ["Pool"]
 
@@ -44,7 +44,8 @@ class Pool(Generic[T, R]):
     may enter (by TCP on Windows, or if the path of that directory is too long), and share a random
     key with this one. Use it as a context manager: leaving the block
     normally waits for what has been submitted, leaving it with an exception cancels what has not
-    been begun. KeyboardInterrupt waits for nothing: what is not done raises ConnectionLost.
+    been begun. If it is interrupted or cancelled (KeyboardInterrupt, asyncio.CancelledError) it
+    waits for nothing: what is not done raises ConnectionLost.
 
     Raises TypeError for ``processes`` or ``threads`` together with an address, ValueError for fewer
     than one of them; what an Executor does. If no process can begin to work, all results raise
@@ -157,7 +158,7 @@ class Pool(Generic[T, R]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, INTERRUPTIONS):
             self._abandon()
             return
         if error is not None:

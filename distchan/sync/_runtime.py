@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, TypeVar
 from distchan._stand_in import ACTING, StandIn
 from distchan.sync._turn import Turn
 
-__all__ = ["Runtime", "interrupt_soon", "runtime"]
+__all__ = ["Runtime", "interrupt_soon", "refuse_in_event_loop", "runtime"]
 
 T = TypeVar("T")
 
@@ -215,10 +215,18 @@ class Runtime:
 
         Raises TimeoutError after so many seconds, when the coroutine has been cancelled; if it was
         done at that very moment, that counts. What a signal handler raises, such as
-        KeyboardInterrupt, does the same.
+        KeyboardInterrupt, does the same. RuntimeError in a thread that runs an event loop.
         """
-        if asyncio._get_running_loop() is not None:
-            raise RuntimeError("a blocking call in an event loop; there, use distchan without sync")
+        refuse_in_event_loop()
+        return self.wait_briefly(function, *arguments, timeout=timeout)
+
+    def wait_briefly(
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *arguments: Any,
+        timeout: float | None = None,
+    ) -> T:
+        """The same for what takes so little time that an event loop may stand still meanwhile."""
         if self._is_stopped:
             if threading.current_thread().daemon:
                 threading.Event().wait()  # until Python ends it, as in a wait for anything else
@@ -243,6 +251,15 @@ class Runtime:
     def _give_up(self, waiting: "_Waiting[Any]") -> None:
         self.call(waiting.give_up)
         waiting.is_over(None)
+
+
+def refuse_in_event_loop() -> None:
+    """Raise RuntimeError in a thread that runs one, which would stand still."""
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "a blocking call in an event loop; there, use distchan without sync, or call this in a "
+            "thread (asyncio.to_thread)"
+        )
 
 
 class _Waiting(Generic[T]):
