@@ -588,5 +588,5 @@ def test_a_script_that_cannot_be_imported_again_is_told_so(tmp_path: Path) -> No
     assert (outcome.returncode, outcome.stdout) == (1, "")
     assert "if __name__ == '__main__':" in outcome.stderr
     assert "ended with exit code 1 before it had joined" in outcome.stderr
-    words = "distchan.errors.ConnectError: the worker processes cannot work for"
-    assert outcome.stderr.splitlines()[-1].startswith(words)
+    assert "distchan.errors.ConnectError: the worker processes cannot work for" in outcome.stderr
+    assert "cannot schedule new futures" not in outcome.stderr
