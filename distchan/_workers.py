@@ -32,7 +32,8 @@ _LONGEST_PAUSE: Final = 5.0
 _STABLE: Final = 10.0
 
 #: What a process says of itself, the last of which counts; no exit code does, for the function may
-#: end the process with any. JOINED: by the server. FAILED: another one would fare no better.
+#: end the process with any. JOINED: by the server. FAILED: another one would fare no better, unless
+#: there are some that do.
 _JOINED, _DRAINED, _FAILED = b"joined", b"drained", b"failed"
 
 #: In seconds. The sentinel of a process that dies stays open as long as any that it has forked: so
@@ -175,28 +176,30 @@ class Workers:
         return max(0.0, min([*due, now + _LOOK_AROUND]) - now)
 
     def _look_around(self) -> None:
+        now = time.monotonic()
         for place in self._places:
-            if place.due is not None and place.due <= time.monotonic():
+            if place.due is not None and place.due <= now:
                 place.start()
-            code = place.ended()
-            if code is None:
-                continue
-            if place.word == _DRAINED:
-                self._drained = True
-            elif place.word == _FAILED or place.could_not_begin(code):
-                self._fail()
-            elif not self._leaving and not self._drained and not self._failed:
-                place.start_later(code)
+        ended = [(place, code) for place in self._places if (code := place.ended()) is not None]
+        self._drained |= any(place.word == _DRAINED for place, _ in ended)
         if self._drained:
             # All that was left is done: whoever has not joined by now is too late.
             for place in self._places:
                 if place.due is not None or not place.word:
                     place.leave()
+            return
+        for place, code in ended:
+            if not self._leaving and not self._failed:
+                self._replace(place, code)
 
-    def _fail(self) -> None:
-        if not self._failed and not self._drained and not self._leaving:
+    def _replace(self, place: "_Place", code: int) -> None:
+        if place.could_not_begin(code) or (
+            place.word == _FAILED and not any(other.is_at_work for other in self._places)
+        ):
+            self._failed = True
             self._tell_to_leave("one of them cannot go on")
-        self._failed = True
+        else:
+            place.start_later(code)
 
     def _tell_to_leave(self, why: str) -> None:
         for place in self._places:
@@ -224,6 +227,10 @@ class _Place:
     def is_busy(self) -> bool:
         return self.process is not None or self.due is not None
 
+    @property
+    def is_at_work(self) -> bool:
+        return self.process is not None and self.word == _JOINED
+
     def start(self) -> None:
         self.due = None
         self._started = time.monotonic()
@@ -244,12 +251,9 @@ class _Place:
     def start_later(self, code: int) -> None:
         if time.monotonic() - self._started >= _STABLE:
             self._pause = _PAUSE
-        logger.warning(
-            "%s crashed with %s; another one is started in %.1f s",
-            self._name,
-            f"signal {-code}" if code < 0 else f"exit code {code}",
-            self._pause,
-        )
+        end = f"signal {-code}" if code < 0 else f"exit code {code}"
+        what = "failed" if self.word == _FAILED else f"crashed with {end}"
+        logger.warning("%s %s; another one is started in %.1f s", self._name, what, self._pause)
         self.due = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 

@@ -290,6 +290,43 @@ async def test_help_has_examples() -> None:
     assert b"distchan worker shop.images:resize localhost:5678" in stdout
 
 
+MODULE = """
+import multiprocessing, os, time
+
+if multiprocessing.parent_process() is not None:
+    try:
+        os.mkdir("first")
+    except FileExistsError:  # for the other one
+        while not os.path.exists("joined"):
+            time.sleep(0.01)
+        raise
+
+def upper(text: str) -> str:
+    return text.upper()
+"""
+
+
+async def test_one_that_fails_ends_none_that_works(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(MODULE)
+    out, in_ = Channel(str), Channel(str)
+    async with Server("localhost:0", out, in_) as server:
+        arguments = ["-m", "distchan", "worker", "module:upper", server.address]
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            "--processes",
+            "2",
+            stderr=PIPE,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        await server.wait_ready()
+        (tmp_path / "joined").touch()
+        await says(worker, "failed; another one is started in 0.1 s")
+        assert await results(out, in_, ["a"]) == ["A"]
+        await ended(worker, 0)
+
+
 # -- distchan.work ---------------------------------------------------------------------------------
 
 
