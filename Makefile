@@ -48,11 +48,8 @@ fuzz: $(VENV)/fuzz-installed  ## Fuzz what bytes from peers reach (SECONDS=60, T
 # GCC's -fsanitize-coverage lacks the counters that libFuzzer reads.
 COUNTED = CC=clang CFLAGS=-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp
 COUNTING = LD_PRELOAD=$(abspath $(VENV)/libfuzzer.so)
-fuzz-native: $(VENV)/fuzz-installed  ## The compiled backend, guided by its machine code (needs clang)
-	@gcc -shared -o $(VENV)/libfuzzer.so -Wl,--whole-archive \
-		$(VENV)/lib/python3*/site-packages/libclang_rt.fuzzer_no_main.a \
-		-Wl,--no-whole-archive -lstdc++ -lm -lpthread
-	@$(COUNTED) $(MAKE) $(VENV)/installed PRELOAD='$(COUNTING)'
+fuzz-native: $(VENV)/libfuzzer.so  ## The compiled backend, guided by its machine code (needs clang)
+	@$(COUNTED) $(MAKE) $(VENV)/fuzz-installed PRELOAD='$(COUNTING)'
 	@$(COUNTING) $(BIN)/python -m fuzz $(TARGET) --backend cython --seconds $(SECONDS) $(FUZZING)
 
 SANITIZED = DISTCHAN_SANITIZE=1
@@ -150,10 +147,18 @@ $(VENV)/installed: $(VENV)/build-settings pyproject.toml setup.py \
 instructions: $(VENV)/installed  ## Count the instructions of the compiled core; compare with what they were
 	@$(BIN)/python -m bench.instructions
 
+INSTALL_FUZZ = $(BIN)/python -c '$(REQUIREMENTS_OF)' fuzz | $(PIP) install -r /dev/stdin
+
 # There is no atheris for some interpreters and machines; `make fuzz` says what it runs on then.
 $(VENV)/fuzz-installed: $(VENV)/installed
-	@$(BIN)/python -c '$(REQUIREMENTS_OF)' fuzz | $(PIP) install -r /dev/stdin 2>/dev/null || true
+	@$(INSTALL_FUZZ) 2>/dev/null || true
 	@touch $@
+
+$(VENV)/libfuzzer.so: $(VENV)/python
+	@$(INSTALL_FUZZ)
+	@gcc -shared -o $@ -Wl,--whole-archive \
+		$(VENV)/lib/python3*/site-packages/libclang_rt.fuzzer_no_main.a \
+		-Wl,--no-whole-archive -lstdc++ -lm -lpthread
 
 $(VENV)/bench-installed: $(VENV)/installed
 	@$(BIN)/python -c '$(REQUIREMENTS_OF)' bench | $(PIP) install -r /dev/stdin
