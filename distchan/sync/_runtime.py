@@ -67,10 +67,12 @@ class _Selector(selectors.DefaultSelector):
     def let_go(self) -> None:
         """In a process that was forked: the network belongs to the other one, whose death is to be
         seen at the other ends, even if this one lives on."""
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for key in self.get_map().values():
-            os.dup2(nothing, key.fd, inheritable=False)  # whoever closes the descriptor still may
-        os.close(nothing)
+        with (
+            contextlib.suppress(OSError),
+            open(os.devnull) as nothing,
+        ):  # or there are no more files
+            for key in self.get_map().values():
+                os.dup2(nothing.fileno(), key.fd, inheritable=False)  # its owner may still close it
 
     def hurry(self) -> None:
         """Somebody waits for the loop now."""
