@@ -205,8 +205,14 @@ def test_a_program_with_an_event_loop_is_told_to_use_it() -> None:
     channel = sync.Channel(int)
 
     async def main() -> None:
-        with pytest.raises(RuntimeError, match="a blocking call in an event loop"):
-            channel.receive()
+        for blocking in (
+            channel.receive,
+            lambda: channel.receive_many(2),
+            lambda: channel.send_many([1, 2]),
+            lambda: sync.select(channel),
+        ):
+            with pytest.raises(RuntimeError, match="a blocking call in an event loop"):
+                blocking()
 
     asyncio.run(main())
 

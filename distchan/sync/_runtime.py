@@ -219,7 +219,11 @@ class Runtime:
         done at that very moment, that counts. What a signal handler raises, such as
         KeyboardInterrupt, does the same. RuntimeError in a thread that runs an event loop.
         """
-        refuse_in_event_loop()
+        try:
+            refuse_in_event_loop()
+        except RuntimeError:
+            function(*arguments).close()  # lest a coroutine be never awaited
+            raise
         return self.wait_briefly(function, *arguments, timeout=timeout)
 
     def wait_briefly(
