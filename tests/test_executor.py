@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -148,6 +149,27 @@ def test_what_has_not_been_sent_can_be_cancelled() -> None:
             assert first.result() == 1
             assert executor.submit(abs, -3).result() == 3
     assert second.cancelled()
+
+
+def test_what_is_cancelled_needs_no_worker(tmp_path: Path) -> None:
+    told: list[str] = []
+    with Executor(f"unix:{tmp_path}/socket") as executor:
+        cancelled = [executor.submit(abs, number) for number in range(1000)]
+        assert all(future.cancel() for future in cancelled)
+        assert len(futures.wait(cancelled).done) == 1000
+
+    def submit_another(future: "futures.Future[int]") -> None:
+        try:
+            executor.submit(abs, 1)
+        except RuntimeError as error:
+            told.append(str(error))
+
+    executor = Executor(f"unix:{tmp_path}/socket")
+    waiting = [executor.submit(abs, number) for number in range(3)]
+    for future in waiting:
+        future.add_done_callback(submit_another)
+    executor.shutdown(cancel_futures=True)
+    assert len(futures.wait(waiting).done) == len(told) == 3
 
 
 def test_a_callback_cannot_wait_for_the_end(executor: Executor) -> None:
@@ -396,9 +418,23 @@ def test_a_pool_with_chunks() -> None:
             assert repr(error) == "ValueError('not here')"
 
 
-def test_a_pool_that_must_be_done_in_time() -> None:
+def test_a_pool_that_must_be_done_in_time(tmp_path: Path) -> None:
     with Pool(worker_jobs.upper, processes=1) as pool, pytest.raises(TimeoutError):
         next(pool.map("a", timeout=0))  # the process has not even begun
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while taken < 500:
+            taken += 1
+            time.sleep(0.01)
+            yield str(tmp_path / "never")
+
+    with pytest.raises(KeyboardInterrupt), Pool(worker_jobs.hold, processes=1) as pool:
+        with pytest.raises(TimeoutError, match=r"not all results within 0\.1 s"):
+            next(pool.map(endless(), timeout=0.1))
+        assert taken < 500
+        raise KeyboardInterrupt  # which waits for none of them
 
 
 def test_a_pool_that_is_interrupted_waits_for_no_call(tmp_path: Path) -> None:

@@ -201,6 +201,35 @@ def test_many_threads() -> None:
     assert sorted(got) == list(range(4 * each))
 
 
+def test_items_are_taken_in_the_thread_that_sends_them() -> None:
+    first, second = sync.Channel(int, 5), sync.Channel(int, 5)
+    first.send_many(range(5))
+    first.close()
+    second.send_many(first)
+    assert second.receive_many(5) == [*range(5)]
+    may_go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        may_go_on.wait()
+        yield 2
+
+    sender = threading.Thread(target=second.send_many, args=(items(),))
+    sender.start()
+    assert second.receive(timeout=10) == 1
+    may_go_on.set()
+    assert second.receive(timeout=10) == 2
+    sender.join()
+
+
+def test_all_of_them_must_be_sent_in_time() -> None:
+    channel = sync.Channel(int, 2)
+    for items in ([1, 2, 3], iter([3, 4, 5])):
+        with pytest.raises(TimeoutError, match=r"not done within 0\.01 s"):
+            channel.send_many(items, timeout=0.01)
+        assert channel.receive() < channel.receive()
+
+
 def test_a_program_with_an_event_loop_is_told_to_use_it() -> None:
     channel = sync.Channel(int)
 

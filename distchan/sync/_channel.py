@@ -1,6 +1,7 @@
 """Channels for threads."""
 
 import sys
+import time
 import types
 from _thread import get_ident
 from collections.abc import Coroutine, Iterable
@@ -128,10 +129,20 @@ class Channel:
     def send_many(self, items: Iterable[Any], timeout: float | None = None) -> None:
         """Send the items in order. If it is interrupted, the first of them have been sent.
 
-        ``timeout`` is for all of them together.
+        ``timeout`` is for all of them together. Those of a list, tuple or range are sent at once;
+        others are taken in this thread, one by one, and may take their time.
         """
-        sending = self._runtime.call(self._channel.send_many, items)
-        self._runtime.wait(_same, sending, timeout=timeout)
+        if isinstance(items, list | tuple | range):
+            sending = self._runtime.call(self._channel.send_many, items)
+            self._runtime.wait(_same, sending, timeout=timeout)
+            return
+        end = None if timeout is None else time.monotonic() + timeout
+        for item in items:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            try:
+                self.send(item, left)
+            except TimeoutError:
+                raise TimeoutError(f"not done within {timeout:g} s") from None
 
     # -- receiving --------------------------------------------------------------------------------
 

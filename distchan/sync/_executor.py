@@ -53,9 +53,11 @@ class Executor(futures.Executor):
         require_safe_pickle(address, "server", options)
         self._runtime = runtime()
         self._server = Server(address, Channel(bytes), Channel(bytes), codec="raw", **options)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a future may be cancelled anywhere, by a finalizer, too
         #: Calls that have not ended.
         self._calls: set[_Call] = set()
+        #: Calls whose futures have just been cancelled.
+        self._cancelled: list[_Call] = []
         #: Why no more of them are accepted.
         self._refusal: Exception | None = None
         self._is_ending = False
@@ -95,7 +97,7 @@ class Executor(futures.Executor):
         too large. Raises RuntimeError after shutdown(); ConnectError if no process of a pool can
         begin to work.
         """
-        future: futures.Future[T] = futures.Future()
+        future: _Future[T] = _Future()
         try:
             payload = self._encode(pickled(function, args, kwargs))
         except Exception as error:  # as by concurrent.futures' own
@@ -103,7 +105,7 @@ class Executor(futures.Executor):
             return future
         with self._lock:
             self._require_open()
-            call = _Call(payload, future, self._on_ended)
+            call = _Call(payload, future, self._on_cancelled, self._on_ended)
             self._calls.add(call)
         try:
             self._runtime.call(self._hub.submit, call)
@@ -206,10 +208,22 @@ class Executor(futures.Executor):
 
     def _cancel(self) -> None:
         with self._lock:
-            cancelled = {call for call in self._calls if call.future.cancel()}
-        self._runtime.call(self._dealer.withdraw, cancelled)
+            calls = [*self._calls]
+        for call in calls:
+            call.future.cancel()  # which calls what the user likes
+
+    def _on_cancelled(self, call: "_Call") -> None:
+        with self._lock:
+            self._cancelled.append(call)
+            if len(self._cancelled) == 1:  # for all that come in quick succession
+                self._runtime.soon(self._withdraw_cancelled)
+
+    def _withdraw_cancelled(self) -> None:
+        with self._lock:
+            cancelled, self._cancelled = self._cancelled, []
+        self._dealer.withdraw(set(cancelled))
         for call in cancelled:
-            self._runtime.call(call.end)
+            call.begin()  # not any more
 
     def fail(self, error: DistchanError) -> None:
         """There will be no workers: fail what has not been done, and accept nothing more."""
@@ -269,6 +283,19 @@ def _outcome(result: bytes) -> Any:
         return Failed(error)
 
 
+class _Future(futures.Future[T]):
+    """One that tells that it is cancelled."""
+
+    #: As long as it can be.
+    on_cancelled: Callable[[], None] | None = None
+
+    def cancel(self) -> bool:
+        is_cancelled = super().cancel()
+        if is_cancelled and (on_cancelled := self.on_cancelled) is not None:
+            on_cancelled()
+        return is_cancelled
+
+
 class _Call(Job):
     """A job that has a future."""
 
@@ -277,17 +304,22 @@ class _Call(Job):
     def __init__(
         self,
         payload: bytes,
-        future: "futures.Future[Any]",
+        future: _Future[Any],
+        on_cancelled: "Callable[[_Call], None]",
         on_ended: "Callable[[_Call], None]",
     ) -> None:
         super().__init__(payload)
         self.future = future
+        future.on_cancelled = partial(on_cancelled, self)
         self._on_ended = on_ended
         self.outcome: Any = None
         self.error: Exception | None = None
         self.has_ended = False
 
     def begin(self) -> bool:
+        if self.has_ended:
+            return False
+        self.future.on_cancelled = None
         if self.future.set_running_or_notify_cancel():
             return True
         self.end()
@@ -303,6 +335,7 @@ class _Call(Job):
         """Have the future told, the first time. In the loop's turn."""
         if not self.has_ended:
             self.has_ended = True
+            self.future.on_cancelled = None
             self.outcome, self.error = outcome, error
             self._on_ended(self)
 

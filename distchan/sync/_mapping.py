@@ -63,6 +63,8 @@ def _results(
                     yield result
             elif is_over and is_empty:
                 return
+            elif patience.is_over:
+                raise patience.error()
             elif is_over or not wants_item:
                 if has_come and time.monotonic() - paused < _OFTEN:
                     time.sleep(_NAP)
@@ -92,10 +94,17 @@ class _Patience:
         self._timeout = timeout
         self._end = None if timeout is None else time.monotonic() + timeout
 
+    @property
+    def is_over(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+    def error(self) -> TimeoutError:
+        return TimeoutError(f"not all results within {self._timeout:g} s")
+
     def wait(self, runtime: Runtime, mapping: Mapping) -> None:
         """Wait for the mapping to change. Raises TimeoutError if that takes too long."""
         left = None if self._end is None else max(self._end - time.monotonic(), 0.0)
         try:
             runtime.wait(mapping.change, timeout=left)
         except TimeoutError:
-            raise TimeoutError(f"not all results within {self._timeout:g} s") from None
+            raise self.error() from None
