@@ -61,13 +61,14 @@ class Executor(futures.Executor):
         #: Why no more of them are accepted.
         self._refusal: Exception | None = None
         self._is_ending = False
-        self._runtime.wait_briefly(self._server._server.__aenter__)
-        self._hub = self._server._server._clientele.job_hub
-        assert self._hub.dealer is not None
-        self._dealer = self._hub.dealer
-        self._encode = self._dealer.encoder.encode
-        self._teller = Teller("distchan-executor")
-        atexit.register(self._at_exit)
+        with self._runtime.uninterrupted():  # lest it listen, and nobody close it
+            self._runtime.wait_briefly(self._server._server.__aenter__)
+            self._hub = self._server._server._clientele.job_hub
+            assert self._hub.dealer is not None
+            self._dealer = self._hub.dealer
+            self._encode = self._dealer.encoder.encode
+            self._teller = Teller("distchan-executor")
+            atexit.register(self._at_exit)
 
     @property
     def address(self) -> str:
@@ -198,8 +199,9 @@ class Executor(futures.Executor):
 
     def abandon(self) -> None:
         """Wait for nothing that may take long."""
-        self.shutdown(wait=False, cancel_futures=True)
-        self.fail(ConnectionLost("interrupted"))
+        with self._runtime.uninterrupted():
+            self.shutdown(wait=False, cancel_futures=True)
+            self.fail(ConnectionLost("interrupted"))
 
     def _refuse(self, error: Exception) -> None:
         """Accept no more calls."""

@@ -17,6 +17,7 @@ from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
 from distchan.errors import ConnectError
 from distchan.sync._executor import INTERRUPTIONS, Executor
+from distchan.sync._runtime import runtime
 
 __all__ = ["Pool"]
 
@@ -62,26 +63,24 @@ class Pool(Generic[T, R]):
         **options: Any,
     ) -> None:
         self._function = function
+        self._runtime = runtime()
         self._processes: _Processes | None = None
-        if address is None:
-            self._processes = _Processes(
-                cpus() if processes is None else processes,
-                1 if threads is None else threads,
-                options,
-            )
-            self._executor = self._processes.executor
-        elif processes is not None or threads is not None:
+        if address is not None and (processes is not None or threads is not None):
             raise TypeError(
                 "a pool with an address starts no processes itself: use "
                 "`distchan worker --executor` with --processes and --threads"
             )
-        else:
-            self._executor = Executor(address, **options)
-        # Nothing may be left behind, and multiprocessing waits for its processes: so this comes
-        # before there are any, wherever an interruption may come.
-        atexit.register(self._at_exit)
-        if self._processes is not None:
-            self._processes.start()
+        with self._runtime.uninterrupted():  # lest anything be left that nobody knows of
+            if address is not None:
+                self._executor = Executor(address, **options)
+            else:
+                self._processes = _Processes(
+                    cpus() if processes is None else processes,
+                    1 if threads is None else threads,
+                    options,
+                )
+                self._executor = self._processes.executor
+            atexit.register(self._at_exit)
 
     @property
     def address(self) -> str:
@@ -130,13 +129,13 @@ class Pool(Generic[T, R]):
         If that is interrupted, they end at once; what is not done raises ConnectionLost.
         """
         try:
-            atexit.unregister(self._at_exit)
             self._executor.shutdown()
             if self._processes is not None:
                 self._processes.leave()
         except BaseException:
             self._abandon()
             raise
+        atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
         if not self._executor.is_lost:
@@ -144,10 +143,11 @@ class Pool(Generic[T, R]):
 
     def _abandon(self) -> None:
         """Wait for nothing that may take long."""
-        atexit.unregister(self._at_exit)
-        self._executor.abandon()
-        if self._processes is not None:
-            self._processes.leave(at_once=True)
+        with self._runtime.uninterrupted():  # also by those who press Ctrl-C twice
+            self._executor.abandon()
+            if self._processes is not None:
+                self._processes.leave(at_once=True)
+            atexit.unregister(self._at_exit)
 
     def __enter__(self) -> Self:
         return self
@@ -193,8 +193,6 @@ class _Processes:
         #: Once they have begun.
         self._workers: Workers | None = None
         self._over = threading.Event()
-
-    def start(self) -> None:
         threading.Thread(target=self._run, name="distchan-pool", daemon=True).start()
 
     def _run(self) -> None:

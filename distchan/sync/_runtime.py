@@ -14,7 +14,7 @@ import os
 import selectors
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
@@ -199,12 +199,26 @@ class Runtime:
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """What a function returns that suspends nobody."""
         stand_in = self.stand_in()
+        was_busy = stand_in.busy
         stand_in.busy = True
         try:
             return self.turn.use(self.loop, stand_in, function, arguments)
         finally:
-            stand_in.busy = False
-            if stand_in.interrupted:
+            stand_in.busy = was_busy
+            if stand_in.interrupted and not was_busy:
+                interrupt_soon(stand_in)
+
+    @contextlib.contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Ctrl-C waits for the end of the block, which must not take long."""
+        stand_in = self.stand_in()
+        was_busy = stand_in.busy
+        stand_in.busy = True
+        try:
+            yield
+        finally:
+            stand_in.busy = was_busy
+            if stand_in.interrupted and not was_busy:
                 interrupt_soon(stand_in)
 
     def wait(
