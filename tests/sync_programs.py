@@ -152,6 +152,26 @@ def too_late(address: str) -> None:
     print(daemon.is_alive())
 
 
+def elsewhere(address: str) -> None:
+    """Its main thread waits, and another one gets a signal."""
+    channel = sync.Channel(int)
+
+    def interrupt() -> None:
+        while not channel.statistics().waiting_receivers:
+            pass
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        channel.receive()
+    except KeyboardInterrupt:
+        with contextlib.suppress(TimeoutError):
+            channel.receive(timeout=0.2)
+        print("interrupted once")
+    thread.join()
+
+
 if __name__ == "__main__":
-    programs = (echo, serve, compute, wait, storm, alarms, forget, tidy, too_late)
+    programs = (echo, serve, compute, wait, storm, alarms, forget, tidy, too_late, elsewhere)
     {program.__name__: program for program in programs}[sys.argv[1]](sys.argv[2])

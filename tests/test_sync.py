@@ -20,7 +20,7 @@ import pytest
 
 import distchan
 from distchan import ChannelClosed, ConnectError, EncodeError, EndOfChannel, WouldBlock, sync
-from distchan.sync import _runtime
+from distchan.sync import _interrupts, _runtime
 
 PROGRAMS = Path(__file__).with_name("sync_programs.py")
 
@@ -545,7 +545,7 @@ def test_ctrl_c_loses_no_item(arrived: bool, monkeypatch: pytest.MonkeyPatch) ->
                 original(waiting, timeout)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_runtime, "_interrupt_main", interrupted.set)
+    monkeypatch.setattr(_interrupts, "_interrupt_main", interrupted.set)
     monkeypatch.setattr(_runtime._Waiting, "is_over", is_over)
     if arrived:
         assert channel.receive() == 1
@@ -555,6 +555,12 @@ def test_ctrl_c_loses_no_item(arrived: bool, monkeypatch: pytest.MonkeyPatch) ->
             channel.receive()
         with running(channel.send, 1):
             assert channel.receive() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_ends_a_call_although_another_thread_has_got_the_signal() -> None:
+    """As after one that came when the main thread was about to wait: nobody is woken."""
+    assert start("elsewhere", "-").communicate(timeout=30) == ("interrupted once\n", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")

@@ -15,7 +15,8 @@ from distchan._tasks import act, runs_in
 from distchan.channel import Channel as _Channel
 from distchan.channel import ChannelStatistics
 from distchan.errors import EndOfChannel
-from distchan.sync._runtime import Runtime, interrupt_soon, runtime
+from distchan.sync._interrupts import interrupt_soon
+from distchan.sync._runtime import Runtime, runtime
 from distchan.sync._turn import Turn
 
 __all__ = ["Channel", "Lease", "wrapped"]

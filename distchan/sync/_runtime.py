@@ -6,23 +6,21 @@ wait for is done in the thread that makes it, as in a task; only what must wait 
 loop's thread.
 """
 
-import _thread
 import asyncio
 import atexit
 import contextlib
 import os
 import selectors
-import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
-from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from distchan._stand_in import ACTING, StandIn
+from distchan.sync._interrupts import forget_interruptions, interrupt_soon, watch_interruptions
 from distchan.sync._turn import Turn
 
-__all__ = ["Runtime", "interrupt_soon", "refuse_in_event_loop", "runtime"]
+__all__ = ["Runtime", "refuse_in_event_loop", "runtime"]
 
 T = TypeVar("T")
 
@@ -31,8 +29,6 @@ T = TypeVar("T")
 _NAP: Final = 500e-6
 #: How long the process may wait for it at its end, in seconds.
 _SHUTDOWN: Final = 1.0
-#: In seconds: what a call takes to return.
-_MOMENT: Final = 1e-3
 
 
 class _Selector(selectors.DefaultSelector):
@@ -181,7 +177,7 @@ class Runtime:
             lives.life = _Life(self)
             lives.stand_in = lives.life.stand_in
             _watch_exceptions()
-            _defer_interruptions(lives.stand_in)
+            watch_interruptions(lives.stand_in, self.loop)
         stand_in: StandIn = lives.stand_in
         return stand_in
 
@@ -371,8 +367,7 @@ def _after_fork() -> None:
     if _runtime is not None:
         _runtime.lose()
         _runtime = None
-        if getattr(signal.getsignal(signal.SIGINT), "is_distchans", False):
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # until there is another one
+        forget_interruptions()
 
 
 if hasattr(os, "register_at_fork"):
@@ -392,38 +387,3 @@ def _watch_exceptions() -> None:
 
     excepthook.is_distchans = True  # type: ignore[attr-defined]
     threading.excepthook = excepthook
-
-
-def _defer_interruptions(stand_in: StandIn) -> None:
-    """Have Ctrl-C wait until the main thread has finished what would not bear it.
-
-    If the program handles SIGINT in its own way, that stays so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if stand_in.busy:
-            stand_in.interrupted = True
-        else:
-            signal.default_int_handler(number, frame)
-
-    on_interrupt.is_distchans = True  # type: ignore[attr-defined]
-    signal.signal(signal.SIGINT, on_interrupt)
-
-
-def interrupt_soon(stand_in: StandIn) -> None:
-    """Interrupt the main thread when what has just been done is in its caller's hands."""
-    stand_in.interrupted = False
-    threading.Timer(_MOMENT, _interrupt_main).start()
-
-
-def _interrupt_main() -> None:
-    if hasattr(signal, "pthread_kill"):  # also if it waits for a lock
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, signal.SIGINT)
-    else:
-        _thread.interrupt_main()
