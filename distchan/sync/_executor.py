@@ -104,15 +104,16 @@ class Executor(futures.Executor):
         except Exception as error:  # as by concurrent.futures' own
             future.set_exception(error)
             return future
-        with self._lock:
-            self._require_open()
-            call = _Call(payload, future, self._on_cancelled, self._on_ended)
-            self._calls.add(call)
-        try:
-            self._runtime.call(self._hub.submit, call)
-        except BaseException:  # here and now, or nowhere
-            self._forget(call)
-            raise
+        with self._runtime.uninterrupted():  # here and now, or nowhere
+            with self._lock:
+                self._require_open()
+                call = _Call(payload, future, self._on_cancelled, self._on_ended)
+                self._calls.add(call)
+            try:
+                self._runtime.call(self._hub.submit, call)
+            except BaseException:
+                self._forget(call)
+                raise
         return future
 
     def map(
@@ -248,7 +249,7 @@ class Executor(futures.Executor):
 
     def _forget(self, call: "_Call") -> None:
         with self._lock:
-            self._calls.remove(call)
+            self._calls.discard(call)
             self._end_if_done()
 
     def _end_if_done(self) -> None:

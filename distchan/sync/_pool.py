@@ -17,6 +17,7 @@ from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
 from distchan.errors import ConnectError
 from distchan.sync._executor import INTERRUPTIONS, Executor
+from distchan.sync._flag import Flag
 from distchan.sync._runtime import runtime
 
 __all__ = ["Pool"]
@@ -192,7 +193,7 @@ class _Processes:
         self._leaving = False
         #: Once they have begun.
         self._workers: Workers | None = None
-        self._over = threading.Event()
+        self._over = Flag()
         threading.Thread(target=self._run, name="distchan-pool", daemon=True).start()
 
     def _run(self) -> None:

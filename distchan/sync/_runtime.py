@@ -17,6 +17,7 @@ from contextvars import Context
 from typing import Any, Final, Generic, TypeVar
 
 from distchan._stand_in import ACTING, StandIn
+from distchan.sync._flag import Flag
 from distchan.sync._interrupts import forget_interruptions, interrupt_soon, watch_interruptions
 from distchan.sync._turn import Turn
 
@@ -289,7 +290,7 @@ class _Waiting(Generic[T]):
         self._given_up = False
         #: The task that does it, once it has begun.
         self.task: asyncio.Future[T] | None = None
-        self._over = threading.Event()
+        self._over = Flag()
 
     def begin(self, loop: _Loop, stand_in: StandIn) -> None:
         """Have it done for a thread. In the loop's turn."""
@@ -322,7 +323,7 @@ class _Waiting(Generic[T]):
 
     def is_over(self, timeout: float | None) -> bool:
         """Wait until it has been done, or cancelled; False if that takes longer."""
-        return self._over.wait(timeout)
+        return self._over.wait(None if timeout is None else max(timeout, 0))
 
     @property
     def succeeded(self) -> bool:

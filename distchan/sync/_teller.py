@@ -1,10 +1,15 @@
 """Who tells futures what has become of their calls."""
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 
+from distchan.sync._flag import Flag
+
 __all__ = ["Teller"]
+
+logger = logging.getLogger("distchan")
 
 
 class Teller:
@@ -15,14 +20,17 @@ class Teller:
         self._news: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._has_ended = False
-        self._over = threading.Event()
+        self._over = Flag()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
             while (tell := self._news.get()) is not None:
-                tell()
+                try:
+                    tell()
+                except Exception:  # the others are still to be told
+                    logger.exception("in the thread %s", self._thread.name)
         finally:
             self._over.set()
 
