@@ -18,8 +18,8 @@ class Leaving(BaseException):
 class Signals:
     """Inside of the block the first SIGTERM or SIGINT calls ``stop``, at whatever moment.
 
-    Any SIGINT after that raises KeyboardInterrupt. Signals that are ignored remain so, and all of
-    them do what they did before unless the block is in the main thread.
+    Any SIGINT after that raises KeyboardInterrupt, until ``done``. Signals that are ignored remain
+    so, and all of them do what they did before unless the block is in the main thread.
     """
 
     def __init__(self, stop: Callable[[], object]) -> None:
@@ -27,6 +27,8 @@ class Signals:
         self.stop = stop
         #: The first signal that came.
         self.number: int | None = None
+        #: There is nothing left that could be interrupted.
+        self.done = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -49,5 +51,5 @@ class Signals:
         if self.number is None:
             self.number = number
             self.stop()
-        elif number == signal.SIGINT:
+        elif number == signal.SIGINT and not self.done:
             raise KeyboardInterrupt

@@ -151,6 +151,7 @@ class Workers:
                         self._tell_to_leave(f"signal {signals.number}" if signals.number else "")
                     self._look_around()
             finally:
+                signals.done = True  # whoever presses Ctrl-C a third time leaves no process behind
                 for place in self._places:
                     place.kill()
                 for place in self._places:
@@ -268,7 +269,10 @@ class _Place:
     def _let_go(self) -> None:
         """Close what belongs to a process that has ended; multiprocessing keeps it open."""
         assert self.process is not None
-        self.process.close()
+        with contextlib.suppress(
+            ValueError
+        ):  # an interruption has kept its end from multiprocessing
+            self.process.close()
         self.process = None
 
     def _hear(self) -> None:

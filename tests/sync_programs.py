@@ -152,6 +152,34 @@ def too_late(address: str) -> None:
     print(daemon.is_alive())
 
 
+def submits(address: str) -> None:
+    """Is interrupted again and again as it submits calls, with which nothing must go wrong."""
+    original: Any = signal.getsignal(signal.SIGINT)
+    calling = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal calling
+        if calling:  # not between the lines of the test itself
+            calling = False
+            original(number, frame)
+
+    executor = sync.Executor(address)
+    original = signal.signal(signal.SIGINT, interrupt)
+    interruptions = 0
+    signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    while interruptions < 300:
+        try:
+            calling = True
+            executor.submit(abs, -1)
+            calling = False
+        except KeyboardInterrupt:
+            interruptions += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    executor.shutdown(cancel_futures=True)
+    print(interruptions, len(executor._calls))
+
+
 def elsewhere(address: str) -> None:
     """Its main thread waits, and another one gets a signal."""
     channel = sync.Channel(int)
@@ -173,5 +201,17 @@ def elsewhere(address: str) -> None:
 
 
 if __name__ == "__main__":
-    programs = (echo, serve, compute, wait, storm, alarms, forget, tidy, too_late, elsewhere)
+    programs = (
+        echo,
+        serve,
+        compute,
+        wait,
+        storm,
+        alarms,
+        forget,
+        tidy,
+        too_late,
+        elsewhere,
+        submits,
+    )
     {program.__name__: program for program in programs}[sys.argv[1]](sys.argv[2])

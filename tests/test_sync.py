@@ -570,6 +570,12 @@ def test_interruptions_anywhere_leave_a_channel_in_order() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_interruptions_anywhere_leave_an_executor_in_order(tmp_path: Path) -> None:
+    submits = start("submits", f"unix:{tmp_path}/socket")
+    assert submits.communicate(timeout=30) == ("300 0\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_handlers_that_raise_anywhere_block_nobody() -> None:
     assert start("alarms", "-").communicate(timeout=30) == ("1\n", "")
 

@@ -6,7 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -210,6 +210,23 @@ async def test_the_second_ctrl_c_stops_it_at_once(function: str, tmp_path: Path)
         await says(worker, "finish what they have in hand")
         worker.send_signal(signal.SIGINT)
         assert "Traceback" not in await ended(worker, 130)
+
+
+@needs_signals
+async def test_who_goes_on_pressing_ctrl_c_leaves_nobody_behind(tmp_path: Path) -> None:
+    out, in_ = Channel(str, 2), Channel(str)
+    async with commands() as start, Server("localhost:0", out, in_, drain_timeout=0.0) as server:
+        worker = await start("hold", server.address, "--processes", "2")
+        await server.wait_ready(2)
+        for name in ("first", "second"):
+            await out.send(str(tmp_path / name))
+            await appears(tmp_path / f"{name}.begun")
+        with suppress(ProcessLookupError):
+            while worker.returncode is None:
+                os.kill(worker.pid, signal.SIGINT)  # send_signal() would look how it has ended
+                await asyncio.sleep(0.001)
+        await worker.communicate()  # the pipes are closed by the last that has them
+        assert worker.returncode in (130, -signal.SIGINT)
 
 
 @needs_signals
