@@ -19,8 +19,6 @@ __all__ = ["adopted", "named"]
 #: How pickles begin, and no name does.
 _PICKLE: Final = b"\x80"
 _END_OF_NAME: Final = b"\0"
-#: Where in a call its function is mentioned.
-_HEAD: Final = 4096
 
 _lock = threading.Lock()
 # Results may be of classes that our own main module has.
@@ -29,7 +27,7 @@ sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
 
 def named(item: bytes) -> bytes:
     """A pickled call, with the name of our main module if it seems to need that."""
-    if item.find(b"__main__", 0, _HEAD) < 0:
+    if b"__main__" not in item:
         return item
     return _prefix(sys.modules["__main__"]) + item
 

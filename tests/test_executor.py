@@ -260,6 +260,7 @@ if __name__ == "__main__":
             executor.submit(pair, 1).result(),
             executor.submit(functools.partial(pair, second=3), Pair(1, 1)).result(),
             *executor.map(pair, [4, 5, 6], chunksize=2),
+            executor.submit(max, ["x" * 9000, Pair(1, 1)], key=repr).result(),
         ]
         print([type(result) is Pair for result in results], results[0].second)
 """
@@ -289,7 +290,7 @@ def test_a_program_sends_what_it_defines_itself(tmp_path: Path, is_there: bool) 
         )
         output, errors = caller.communicate(timeout=30)
     if is_there:
-        assert (output, errors) == ("[True, True, True, True, True] 2\n", "")
+        assert (output, errors) == ("[True, True, True, True, True, True] 2\n", "")
     else:
         assert "main module 'caller' cannot be imported by this worker: No module" in errors
 

@@ -32,7 +32,8 @@ class Channel:
     is raised as there. Any number of threads may use a channel.
 
     On the channels of a Client, a *thread* holds the items that it has received: when it asks for
-    the next one, or ends, they are done; if it ends with an exception, they have failed.
+    the next one, or ends, they are done; if it ends with an exception, they have failed. (That is
+    learnt from threading.excepthook: one that is set later should call the one before it.)
 
     A channel belongs to the process that has made it: after a fork, its methods raise RuntimeError
     in the child. So do those that wait in a thread that runs an event loop.

@@ -114,8 +114,8 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def _wake(self) -> None:
         if self._waker.waiting:
-            self._waker.waiting = False
             self.call_soon_threadsafe(_nothing)
+            self._waker.waiting = False
 
 
 class _Life:
