@@ -9,7 +9,7 @@ from typing import Any
 
 from distchan._typecheck import runtime_types
 
-__all__ = ["Callee", "load", "name_of"]
+__all__ = ["Callee", "innermost", "load", "name_of"]
 
 
 class Callee:
@@ -23,10 +23,7 @@ class Callee:
             raise TypeError(f"a worker calls a function, not {function!r}")
         self.name = getattr(function, "__qualname__", None) or repr(function)
         self.call = function
-        # functools.partial has no annotations of its own, an object those of its class.
-        inner = inspect.unwrap(getattr(function, "func", function))
-        if not isinstance(inner, type) and not inspect.isroutine(inner):
-            inner = type(inner).__call__
+        inner = innermost(function)
         if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
             raise TypeError(f"{self.name} yields; a worker's function returns one result")
         self.is_async = inspect.iscoroutinefunction(inner)
@@ -59,6 +56,15 @@ class Callee:
                 f"{inspect.signature(function)}"
             )
         return required[0].name
+
+
+def innermost(function: Callable[..., Any]) -> Any:
+    """What has the annotations: functools.partial has none of its own, an object those of its
+    class."""
+    inner = inspect.unwrap(getattr(function, "func", function))
+    if not isinstance(inner, type) and not inspect.isroutine(inner):
+        inner = type(inner).__call__
+    return inner
 
 
 def load(name: str) -> Any:

@@ -5,7 +5,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from distchan import _remote_calls, _run, sync
 from distchan._callee import Callee
@@ -18,6 +18,10 @@ from distchan.errors import EndOfChannel, FrameTooLarge
 __all__ = ["client_options", "serve"]
 
 logger = logging.getLogger("distchan")
+
+#: In seconds: so often a thread that waits for signals looks up, for one that comes when it is just
+#: about to wait wakes nobody.
+_LOOK_UP: Final = 1.0
 
 
 def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +137,10 @@ class _Blocking(_Work):
                 threading.Thread(target=run, name=f"{callee.name}-{number}", daemon=True).start()
             running, first_error = threads, None
             while running:
-                event = events.get()
+                try:
+                    event = events.get(timeout=_LOOK_UP)
+                except queue.Empty:
+                    continue
                 if event is None:
                     self._finish()
                 else:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -535,6 +536,23 @@ def test_a_pool_leaves_nothing_in_the_file_system(
     with pytest.raises(ValueError, match="max_attempts"):
         Pool(worker_jobs.upper, max_attempts=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pool_says_which_functions_it_cannot_call() -> None:
+    def inner(text: str) -> str:
+        return text
+
+    for function, words in (
+        (2, "a pool calls a function, not 2"),
+        (worker_jobs.yields, "yields yields; a pool's function returns one result"),
+        (worker_jobs.async_upper, r"async_upper is async; distchan\.work\(\)"),
+        (lambda text: text, r"other processes cannot import .*<lambda>: define it with def"),
+        (inner, r"other processes cannot import .*inner: define it with def"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            Pool(function, processes=1)  # type: ignore[arg-type]
+    with Pool(partial(worker_jobs.both_of, "a"), processes=1) as pool:
+        assert list(pool.map("bc")) == ["ab", "ac"]
 
 
 @pytest.mark.parametrize("counts", [{"processes": 0}, {"processes": 1, "threads": 0}])

@@ -239,6 +239,16 @@ async def test_a_signal_ends_the_search_for_a_server() -> None:
 
 
 @needs_signals
+async def test_a_signal_is_handled_although_it_has_not_woken_the_main_thread() -> None:
+    """As one that comes when that is just about to wait."""
+    out, in_ = Channel(str), Channel(str)
+    async with commands() as start, Server("localhost:0", out, in_, drain_timeout=0.0) as server:
+        worker = await start("terminate_in_a_thread", server.address, "--processes", "1")
+        await out.send("a")
+        await says(worker, "terminate_in_a_thread: finishes what it has in hand")
+
+
+@needs_signals
 @pytest.mark.parametrize("processes", ["1", "2"])
 async def test_a_script_leaves_on_sigterm(processes: str) -> None:
     out, in_ = Channel(str), Channel(str)

@@ -34,6 +34,10 @@ async def async_upper(text: str) -> str:
     return upper(text)
 
 
+def both_of(first: str, second: str) -> str:
+    return first + second
+
+
 _together = threading.Barrier(2)
 
 
@@ -72,6 +76,13 @@ def hold(path: str) -> str:
 
 async def async_hold(path: str) -> str:
     return await asyncio.to_thread(hold, path)
+
+
+def terminate_in_a_thread(text: str) -> str:
+    """Which is not the main one; that has nothing else to do after a moment."""
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    return text
 
 
 def fork_and_die(path: str) -> None:

@@ -1,8 +1,14 @@
 """Something that happens once, and for which a thread waits."""
 
 import threading
+import time
+from typing import Final
 
 __all__ = ["Flag"]
+
+#: In seconds. A signal that comes when the main thread is just about to wait for a lock is noted by
+#: Python, but wakes nobody: so it looks up now and then.
+_NAP: Final = 1.0
 
 
 class Flag:
@@ -21,6 +27,11 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has happened; False if that takes longer than so many seconds."""
-        if not self._is_set and self._gate.acquire(timeout=-1 if timeout is None else timeout):
-            self._gate.release()  # for others that wait
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._is_set:
+            nap = _NAP if end is None else min(_NAP, end - time.monotonic())
+            if nap < 0:
+                break
+            if self._gate.acquire(timeout=nap):
+                self._gate.release()  # for others that wait
         return self._is_set

@@ -1,6 +1,7 @@
 """A function and a list: worker processes without any set-up."""
 
 import atexit
+import inspect
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from distchan._address import LONGEST_UNIX_PATH
+from distchan._callee import innermost
 from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
 from distchan.errors import ConnectError
@@ -49,9 +51,10 @@ class Pool(Generic[T, R]):
     been begun. If it is interrupted or cancelled (KeyboardInterrupt, asyncio.CancelledError) it
     waits for nothing: what is not done raises ConnectionLost.
 
-    Raises TypeError for ``processes`` or ``threads`` together with an address, ValueError for fewer
-    than one of them; what an Executor does. If no process can begin to work, all results raise
-    ConnectError.
+    Raises TypeError for a function that yields, is async, or that other processes cannot import for
+    being a lambda or defined in another, and for ``processes`` or ``threads`` together with an
+    address, ValueError for fewer than one of them; what an Executor does. If no process can begin
+    to work, all results raise ConnectError.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Pool(Generic[T, R]):
         address: str | None = None,
         **options: Any,
     ) -> None:
+        _require_plain(function)
         self._function = function
         self._runtime = runtime()
         self._processes: _Processes | None = None
@@ -165,6 +169,23 @@ class Pool(Generic[T, R]):
         if error is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
         self.close()
+
+
+def _require_plain(function: Callable[..., Any]) -> None:
+    if not callable(function):
+        raise TypeError(f"a pool calls a function, not {function!r}")
+    inner = innermost(function)
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise TypeError(f"{name} yields; a pool's function returns one result")
+    if inspect.iscoroutinefunction(inner):
+        raise TypeError(
+            f"{name} is async; distchan.work() and `distchan worker` call such functions"
+        )
+    if inspect.isfunction(function) and "<" in name:  # <lambda>, <locals>
+        raise TypeError(
+            f"other processes cannot import {name}: define it with def, at the top of a module"
+        )
 
 
 class _Processes:

@@ -323,7 +323,7 @@ class _Waiting(Generic[T]):
 
     def is_over(self, timeout: float | None) -> bool:
         """Wait until it has been done, or cancelled; False if that takes longer."""
-        return self._over.wait(None if timeout is None else max(timeout, 0))
+        return self._over.wait(timeout)
 
     @property
     def succeeded(self) -> bool:
