@@ -9,7 +9,7 @@ from typing import Any
 
 from distchan._typecheck import runtime_types
 
-__all__ = ["Callee", "innermost", "load", "name_of"]
+__all__ = ["Callee", "innermost", "load", "name_of", "spoken_name"]
 
 
 class Callee:
@@ -19,13 +19,9 @@ class Callee:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        if not callable(function):
-            raise TypeError(f"a worker calls a function, not {function!r}")
-        self.name = getattr(function, "__qualname__", None) or repr(function)
+        inner = innermost(function, "worker")
+        self.name = spoken_name(function)
         self.call = function
-        inner = innermost(function)
-        if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
-            raise TypeError(f"{self.name} yields; a worker's function returns one result")
         self.is_async = inspect.iscoroutinefunction(inner)
         parameter = self._parameter(function)
         try:
@@ -58,13 +54,22 @@ class Callee:
         return required[0].name
 
 
-def innermost(function: Callable[..., Any]) -> Any:
+def innermost(function: Callable[..., Any], caller: str) -> Any:
     """What has the annotations: functools.partial has none of its own, an object those of its
-    class."""
+    class. TypeError for what does not return one result, in words about its caller."""
+    if not callable(function):
+        raise TypeError(f"a {caller} calls a function, not {function!r}")
     inner = inspect.unwrap(getattr(function, "func", function))
     if not isinstance(inner, type) and not inspect.isroutine(inner):
         inner = type(inner).__call__
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise TypeError(f"{spoken_name(function)} yields; a {caller}'s function returns one result")
     return inner
+
+
+def spoken_name(function: Callable[..., Any]) -> str:
+    """For the user."""
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 def load(name: str) -> Any:

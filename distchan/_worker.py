@@ -5,7 +5,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from distchan import _remote_calls, _run, sync
 from distchan._callee import Callee
@@ -14,14 +14,11 @@ from distchan._typecheck import type_name
 from distchan.channel import Channel
 from distchan.client import Client
 from distchan.errors import EndOfChannel, FrameTooLarge
+from distchan.sync._flag import LOOK_UP
 
 __all__ = ["client_options", "serve"]
 
 logger = logging.getLogger("distchan")
-
-#: In seconds: so often a thread that waits for signals looks up, for one that comes when it is just
-#: about to wait wakes nobody.
-_LOOK_UP: Final = 1.0
 
 
 def client_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +135,7 @@ class _Blocking(_Work):
             running, first_error = threads, None
             while running:
                 try:
-                    event = events.get(timeout=_LOOK_UP)
+                    event = events.get(timeout=LOOK_UP)
                 except queue.Empty:
                     continue
                 if event is None:

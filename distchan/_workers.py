@@ -269,9 +269,8 @@ class _Place:
     def _let_go(self) -> None:
         """Close what belongs to a process that has ended; multiprocessing keeps it open."""
         assert self.process is not None
-        with contextlib.suppress(
-            ValueError
-        ):  # an interruption has kept its end from multiprocessing
+        # An interruption may have kept its end from multiprocessing.
+        with contextlib.suppress(ValueError):
             self.process.close()
         self.process = None
 

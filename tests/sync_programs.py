@@ -57,19 +57,30 @@ def wait(address: str) -> None:
             print("interrupted", flush=True)
 
 
+class Call:
+    """Of the main thread: interruptions come in the midst of it only, not between the lines of the
+    test itself. Made when there is a handler of SIGINT."""
+
+    def __init__(self) -> None:
+        self._goes_on = False
+        self._original: Any = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._goes_on:
+            self._goes_on = False
+            self._original(number, frame)
+
+    def __enter__(self) -> None:
+        self._goes_on = True
+
+    def __exit__(self, *_: object) -> None:
+        self._goes_on = False
+
+
 def storm(address: str) -> None:
     """Is interrupted again and again, anywhere; prints figures of its channel."""
     channel = sync.Channel(int, 1)
-    original: Any = signal.getsignal(signal.SIGINT)
-    calling = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal calling
-        if calling:  # not between the lines of the test itself
-            calling = False
-            original(number, frame)
-
-    signal.signal(signal.SIGINT, interrupt)
+    call = Call()
 
     def disturb() -> None:
         for number in range(300):
@@ -81,14 +92,12 @@ def storm(address: str) -> None:
     disturber.start()
     while True:
         try:
-            calling = True
-            channel.receive()
-            calling = False
+            with call:
+                channel.receive()
         except KeyboardInterrupt:
             continue
         except EndOfChannel:
             break
-    calling = False
     disturber.join()
     figures = channel.statistics()
     print(figures.sent, figures.received, figures.waiting_receivers)
@@ -154,25 +163,15 @@ def too_late(address: str) -> None:
 
 def submits(address: str) -> None:
     """Is interrupted again and again as it submits calls, with which nothing must go wrong."""
-    original: Any = signal.getsignal(signal.SIGINT)
-    calling = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal calling
-        if calling:  # not between the lines of the test itself
-            calling = False
-            original(number, frame)
-
     executor = sync.Executor(address)
-    original = signal.signal(signal.SIGINT, interrupt)
+    call = Call()
     interruptions = 0
     signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
     signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     while interruptions < 300:
         try:
-            calling = True
-            executor.submit(abs, -1)
-            calling = False
+            with call:
+                executor.submit(abs, -1)
         except KeyboardInterrupt:
             interruptions += 1
     signal.setitimer(signal.ITIMER_REAL, 0)

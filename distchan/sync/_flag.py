@@ -4,11 +4,11 @@ import threading
 import time
 from typing import Final
 
-__all__ = ["Flag"]
+__all__ = ["LOOK_UP", "Flag"]
 
 #: In seconds. A signal that comes when the main thread is just about to wait for a lock is noted by
-#: Python, but wakes nobody: so it looks up now and then.
-_NAP: Final = 1.0
+#: Python, but wakes nobody: so whoever waits there looks up so often.
+LOOK_UP: Final = 1.0
 
 
 class Flag:
@@ -29,7 +29,7 @@ class Flag:
         """Wait until it has happened; False if that takes longer than so many seconds."""
         end = None if timeout is None else time.monotonic() + timeout
         while not self._is_set:
-            nap = _NAP if end is None else min(_NAP, end - time.monotonic())
+            nap = LOOK_UP if end is None else min(LOOK_UP, end - time.monotonic())
             if nap < 0:
                 break
             if self._gate.acquire(timeout=nap):

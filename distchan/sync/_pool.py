@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from distchan._address import LONGEST_UNIX_PATH
-from distchan._callee import innermost
+from distchan._callee import innermost, spoken_name
 from distchan._cpus import cpus
 from distchan._remote_calls import EXECUTOR_FUNCTION
 from distchan.errors import ConnectError
@@ -172,12 +172,7 @@ class Pool(Generic[T, R]):
 
 
 def _require_plain(function: Callable[..., Any]) -> None:
-    if not callable(function):
-        raise TypeError(f"a pool calls a function, not {function!r}")
-    inner = innermost(function)
-    name = getattr(function, "__qualname__", repr(function))
-    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
-        raise TypeError(f"{name} yields; a pool's function returns one result")
+    inner, name = innermost(function, "pool"), spoken_name(function)
     if inspect.iscoroutinefunction(inner):
         raise TypeError(
             f"{name} is async; distchan.work() and `distchan worker` call such functions"

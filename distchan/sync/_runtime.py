@@ -64,12 +64,10 @@ class _Selector(selectors.DefaultSelector):
     def let_go(self) -> None:
         """In a process that was forked: the network belongs to the other one, whose death is to be
         seen at the other ends, even if this one lives on."""
-        with (
-            contextlib.suppress(OSError),
-            open(os.devnull) as nothing,
-        ):  # or there are no more files
+        # In place of closing it, for its owner may still do that.
+        with contextlib.suppress(OSError), open(os.devnull) as nothing:
             for key in self.get_map().values():
-                os.dup2(nothing.fileno(), key.fd, inheritable=False)  # its owner may still close it
+                os.dup2(nothing.fileno(), key.fd, inheritable=False)
 
     def hurry(self) -> None:
         """Somebody waits for the loop now."""
