@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -424,15 +425,19 @@ def test_a_pool_that_must_be_done_in_time(tmp_path: Path) -> None:
     with Pool(worker_jobs.upper, processes=1) as pool, pytest.raises(TimeoutError):
         next(pool.map("a", timeout=0))  # the process has not even begun
     taken = 0
+    there = tmp_path / "there"
+    there.touch()
 
     def endless() -> Iterator[str]:
         nonlocal taken
-        while taken < 500:
+        yield str(tmp_path / "never")
+        while taken < 500:  # which are done, and wait for the first
             taken += 1
             time.sleep(0.01)
-            yield str(tmp_path / "never")
+            yield str(there)
 
-    with pytest.raises(KeyboardInterrupt), Pool(worker_jobs.hold, processes=1) as pool:
+    with pytest.raises(KeyboardInterrupt), Pool(worker_jobs.hold, processes=2) as pool:
+        pool.submit(str(there)).result()
         with pytest.raises(TimeoutError, match=r"not all results within 0\.1 s"):
             next(pool.map(endless(), timeout=0.1))
         assert taken < 500
@@ -466,6 +471,25 @@ def test_a_pool_raises_what_its_function_does() -> None:
         list(pool.map(["bad"]))
     with pytest.raises(LookupError), Pool(worker_jobs.upper, processes=1):
         raise LookupError("the block's own")
+
+
+def test_a_submit_that_is_interrupted_at_its_end_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Pool(worker_jobs.upper, processes=1) as pool:
+        runtime = pool._executor._runtime
+        original = runtime.call
+
+        def call(function: Callable[..., Any], *arguments: Any) -> None:
+            original(function, *arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "call", call)
+            with pytest.raises(KeyboardInterrupt):
+                pool.submit("a")
+        assert pool.submit("b").result(timeout=10) == "B"
+    assert "in the thread" not in caplog.text
 
 
 @pytest.mark.parametrize("item", ["crash", "leave"])
